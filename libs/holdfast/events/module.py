@@ -1,0 +1,246 @@
+"""Facts that a module's state machine folds, and the orders it gives to the services around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from holdfast.events.state import Announcement
+
+
+class Action(StrEnum):
+    """What an operator, a checker or a rule may ask of a module."""
+
+    START = "start"
+    STOP = "stop"
+    RESTART = "restart"
+    STOPSTART = "stopstart"
+    SWAP = "swap"
+    PRIM = "prim"
+    SECOND = "second"
+    FORCESTOP = "forcestop"
+    WAIT = "wait"
+    WAKEUP = "wakeup"
+    NOACTION = "noaction"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandRequested:
+    """Somebody asks for an action. identity: empty for an operator; a checker's or script's name counts against maxloop.
+
+    argument: "" | "fullsync" | "nosync". who: for the log, e.g. "root" or "checker tcp.web".
+    """
+
+    action: Action
+    argument: str = ""
+    identity: str = ""
+    who: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SettingChanged:
+    """An administrator switched failover, checker or errd on or off."""
+
+    setting: str
+    value: bool
+    who: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfigurationApplied:
+    """A validated configuration came into force. text is the expanded XML; signature its SHA-256."""
+
+    signature: str
+    text: str
+    cluster_text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfigurationRemoved:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModuleOpened:
+    """The state machine began (or resumed) to run this module with this durable incarnation number."""
+
+    incarnation: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServiceStarted:
+    """A service (re)started and knows nothing: repeat your orders to it."""
+
+    service: str
+    pid: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScriptFinished:
+    """A script run ended. exit_code 0..255, 128+n when killed by signal n, -1 when it could not be started."""
+
+    run: str
+    script: str
+    exit_code: int
+    duration_ms: float
+    timed_out: bool
+    log: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddressesReported:
+    """The virtual addresses as observed on this node. present and conflicts: address texts."""
+
+    held: bool
+    present: tuple[str, ...]
+    conflicts: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResourceReported:
+    """A checker's or a script's verdict on a resource `class.id`: "up", "down", "init", or any text."""
+
+    resource: str
+    value: str
+    by: str
+    action: str = ""
+    """The action configured for going down (restart, stopstart, stop, wait, noaction), for resources with one of their own."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnnounceState:
+    """Order to heartbeat: carry this in every beat; send one at once."""
+
+    announcement: Announcement
+    peer: str
+    port: int
+    pulse_ms: int
+    timeout_ms: int
+    links: tuple[HeartbeatLink, ...]
+    key_file: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeartbeatLink:
+    ident: str
+    lan: str
+    local_address: str
+    peer_address: str
+    pulse_ms: int
+    timeout_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VirtualAddress:
+    """address/prefix (0: the prefix of the interface's own network); interface empty: the one whose network holds it."""
+
+    address: str
+    prefix: int = 0
+    interface: str = ""
+    primary_address: bool = False
+    """`where="one_side"`: becomes the preferred source address of the interface."""
+    announce_interval_s: int = 60
+    announce_for_s: int = 1200
+    announce_repeatedly: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HoldAddresses:
+    """Order to vip: hold exactly these addresses (none: let go). reset_connections: reset TCP of an address before removal."""
+
+    addresses: tuple[VirtualAddress, ...]
+    held: bool
+    reset_connections: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunScript:
+    """Order to scripts: run this once; the same run id again only repeats the result.
+
+    script: name in the module's bin; a missing script counts as finished with exit code 0.
+    """
+
+    run: str
+    script: str
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    timeout_ms: int
+    log_bytes_max: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForgetScripts:
+    """Order to scripts (forcestop): end running scripts of the module with their process groups."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProcessWatch:
+    name: str
+    name_regex: str = ""
+    argument_regex: str = ""
+    at_least: int = 1
+    at_most: int = -1
+    action: str = "stopstart"
+    start_after_s: int = 0
+    poll_interval_ms: int = 30_000
+    unit: bool = False
+    """Watch a systemd unit of this name instead of processes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TcpWatch:
+    ident: str
+    address: str
+    port: int
+    interval_ms: int = 10_000
+    timeout_ms: int = 5_000
+    action: str = "restart"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WatchResources:
+    """Order to a checker service: watch exactly these now (the classes active in the present role), whole list each time."""
+
+    processes: tuple[ProcessWatch, ...] = ()
+    tcp: tuple[TcpWatch, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportFacts:
+    """Order to every service: publish your current facts about this module (or all, at node scope)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StateChanged:
+    """A decision of the state machine, for people, projections and traces. reason: the table row's sentence."""
+
+    role: str
+    status: str
+    previous_role: str
+    previous_status: str
+    epoch: int
+    reason: str
+    because: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandRefused:
+    action: Action
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpanEnded:
+    """One span of a trace, kept locally when no exporter is configured. Times are this node's wall clock in ns."""
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str
+    name: str
+    service: str
+    start_wall_ns: int
+    end_wall_ns: int
+    attributes: dict[str, str] = field(default_factory=dict)
