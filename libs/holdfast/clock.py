@@ -10,7 +10,9 @@ from holdfast.events.envelope import HybridTime
 
 
 class Clock(Protocol):
-    """wall_ns: UTC since the epoch, may jump. mono_ns: CLOCK_MONOTONIC, never goes back, not comparable between nodes."""
+    """wall_ns: UTC since the epoch, may jump. mono_ns: CLOCK_MONOTONIC, never goes back, not comparable between
+    nodes.
+    """
 
     def wall_ns(self) -> int: ...
     def mono_ns(self) -> int: ...

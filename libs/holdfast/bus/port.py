@@ -1,4 +1,6 @@
-"""What services need of a bus. Delivery is at most once and unordered across subjects; everything sent is level-triggered."""
+"""What services need of a bus. Delivery is at most once and unordered across subjects; everything sent is level-
+triggered.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,17 @@ Answerer = Callable[[str, bytes], Awaitable[bytes]]
 
 
 class Bus(Protocol):
-    """A connection that heals itself: while it is down, publishing drops (and counts), subscriptions come back with it."""
+    """A connection that heals itself: while it is down, publishing drops (and counts), subscriptions come back with
+    it.
+    """
 
     async def publish(self, subject: str, data: bytes) -> None:
         """Send; returns at once; silently counts as dropped while there is no connection."""
 
     async def subscribe(self, subject: str, handler: Handler) -> None:
-        """Deliver everything that matches `subject` (`*` one token, `>` the rest) to `handler` until the bus is closed."""
+        """Deliver everything that matches `subject` (`*` one token, `>` the rest) to `handler` until the bus is
+        closed.
+        """
 
     async def answer(self, subject: str, answerer: Answerer) -> None:
         """Reply to requests on `subject` with what `answerer` returns."""

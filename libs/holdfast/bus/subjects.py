@@ -1,4 +1,6 @@
-"""Names of subjects: general to special, version first; a wire name's dot is a dash here because a dot splits a subject."""
+"""Names of subjects: general to special, version first; a wire name's dot is a dash here because a dot splits a
+subject.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue: stable wire name and version of every event and order. Import paths never reach the bus or the disk."""
+"""The catalogue: stable wire name and version of every event and order. Import paths never reach bus or disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from holdfast.events import membership, module, replication
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """name: stable, `noun.verb_past` for events, `verb.noun` for orders. recorded: an input of decisions, kept in the journal."""
+    """name: stable, `noun.verb_past` for events, `verb.noun` for orders. recorded: an input of decisions, kept in the
+    journal.
+    """
 
     name: str
     payload: type

@@ -1,4 +1,6 @@
-"""Envelope to bytes and back: JSON, validated by pydantic at the edge, unknown or malformed input refused with a reason."""
+"""Envelope to bytes and back: JSON, validated by pydantic at the edge, unknown or malformed input refused with a
+reason.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from holdfast.events.envelope import Envelope, HybridTime
 from holdfast.ids import ModuleId, NodeId
 
 ENVELOPE_BYTES_MAX = 1 << 20
-"""NATS refuses larger messages by default; a configuration text is the largest thing we send, and is bounded below this."""
+"""NATS refuses larger messages by default; a configuration text is the largest thing we send, and is bounded below
+this.
+"""
 
 
 @cache

@@ -15,7 +15,9 @@ NODE_SCOPE = ModuleId("_node")
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class HybridTime:
-    """Hybrid logical time: wall clock milliseconds and a counter, so that cause always sorts before effect on all nodes."""
+    """Hybrid logical time: wall clock milliseconds and a counter, so that cause always sorts before effect on all
+    nodes.
+    """
 
     wall_ms: int
     counter: int

@@ -26,7 +26,8 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandRequested:
-    """Somebody asks for an action. identity: empty for an operator; a checker's or script's name counts against maxloop.
+    """Somebody asks for an action. identity: empty for an operator; a checker's or script's name counts against
+    maxloop.
 
     argument: "" | "fullsync" | "nosync". who: for the log, e.g. "root" or "checker tcp.web".
     """
@@ -105,7 +106,9 @@ class ResourceReported:
     value: str
     by: str
     action: str = ""
-    """The action configured for going down (restart, stopstart, stop, wait, noaction), for resources with one of their own."""
+    """The action configured for going down (restart, stopstart, stop, wait, noaction), for resources with one of
+    their own.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +136,7 @@ class HeartbeatLink:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VirtualAddress:
-    """address/prefix (0: the prefix of the interface's own network); interface empty: the one whose network holds it."""
+    """address/prefix (0: the prefix of the interface's own network); interface empty: the one whose network it is in."""
 
     address: str
     prefix: int = 0
@@ -147,7 +150,9 @@ class VirtualAddress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HoldAddresses:
-    """Order to vip: hold exactly these addresses (none: let go). reset_connections: reset TCP of an address before removal."""
+    """Order to vip: hold exactly these addresses (none: let go). reset_connections: reset TCP of an address before
+    removal.
+    """
 
     addresses: tuple[VirtualAddress, ...]
     held: bool
@@ -202,7 +207,9 @@ class TcpWatch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WatchResources:
-    """Order to a checker service: watch exactly these now (the classes active in the present role), whole list each time."""
+    """Order to a checker service: watch exactly these now (the classes active in the present role), whole list each
+    time.
+    """
 
     processes: tuple[ProcessWatch, ...] = ()
     tcp: tuple[TcpWatch, ...] = ()

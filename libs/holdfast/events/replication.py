@@ -89,13 +89,14 @@ class ResyncProgress:
 class ReplicationReported:
     """What rfs now is, whole; published when it changes, on start and on request. Progress at most once a second.
 
-    mode, epoch: those of the order in force. mounted: the directories are mounted. writable: applications may write.
-    connected: the link to the peer's rfs is up. proposed_session: primary ALONE with an equal peer attached proposes this
-    id for being in step ("" otherwise: nothing caught up). in_step_session: primary: promises need the peer in this session
-    now; secondary: its marker has been applied, the copy is in step in this session. broken_session: primary, in step but
-    the link is gone: promises are frozen. drained_session: the drain of this session is complete on both sides.
-    applied_all: a secondary told to be primary has applied everything it had received.
-    resyncing: a resync is under way. failed: why replication cannot go on by itself, in words, else "".
+    mode, epoch: those of the order in force. mounted: the directories are mounted. writable: applications may
+    write. connected: the link to the peer's rfs is up. proposed_session: primary ALONE with an equal peer
+    attached proposes this id for being in step ("" otherwise: nothing caught up). in_step_session: primary:
+    promises need the peer in this session now; secondary: its marker has been applied, the copy is in step in
+    this session. broken_session: primary, in step but the link is gone: promises are frozen. drained_session:
+    the drain of this session is complete on both sides. applied_all: a secondary told to be primary has applied
+    everything it had received. resyncing: a resync is under way. failed: why replication cannot go on by
+    itself, in words, else "".
     """
 
     mode: ReplicationMode

@@ -87,7 +87,9 @@ class Context:
         self._reporters.append(reporter)
 
     async def announce(self) -> None:
-        """Say that this service (re)started and is ready for orders; called by the harness after set-up and reconnection."""
+        """Say that this service (re)started and is ready for orders; called by the harness after set-up and
+        reconnection.
+        """
         await self.publish(NODE_SCOPE, ServiceStarted(service=self.name, pid=os.getpid()))
 
     async def listen_for_reports(self) -> None:
