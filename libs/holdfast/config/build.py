@@ -1,0 +1,232 @@
+"""Makes the values of `holdfast.config.model` from sections that have been checked."""
+
+from __future__ import annotations
+
+from holdfast.config.model import (
+    Acknowledgement,
+    AddressPlacement,
+    BootPolicy,
+    ClusterConfig,
+    Heartbeat,
+    HeartSettings,
+    InterfaceSettings,
+    Lan,
+    LanName,
+    LanNode,
+    Macro,
+    ModuleConfig,
+    ModuleMode,
+    NamePattern,
+    Reaction,
+    ReplicatedDirectory,
+    ReplicationSettings,
+    ScriptClass,
+    ScriptLogging,
+    ServiceSettings,
+    TcpCheck,
+    UserSettings,
+    UserVariable,
+    VirtualAddress,
+    WatchedProcess,
+)
+from holdfast.config.reader import Section
+from holdfast.config.tags.errd import MODEL_POLL_MS
+from holdfast.config.timing import pulse_and_timeout
+from holdfast.ids import NodeId
+
+
+def build_cluster(root: Section, *, signature: str, source: str, warnings: tuple[str, ...]) -> ClusterConfig:
+    """The cluster configuration; without a marked lan the first one carries commands."""
+    lans = root.first("lans")
+    assert lans is not None
+    sections = list(lans.all("lan"))
+    marked = [lan.flag("command") for lan in sections]
+    command = marked.index(True) if any(marked) else 0
+    return ClusterConfig(
+        port=lans.integer("port"),
+        pulse_ms=lans.milliseconds("pulse"),
+        mlost_count=lans.integer("mlost_count"),
+        slost_count=lans.integer("slost_count"),
+        lans=tuple(_lan(lan, index == command) for index, lan in enumerate(sections)),
+        signature=signature,
+        source=source,
+        warnings=warnings,
+    )
+
+
+def _lan(section: Section, command: bool) -> Lan:
+    nodes = tuple(
+        LanNode(
+            name=NodeId(node.text("name")),
+            address=node.text("addr"),
+            local_address=node.optional_text("laddr"),
+            at=node.at,
+        )
+        for node in section.all("node")
+    )
+    return Lan(name=LanName(section.text("name")), command=command, nodes=nodes, at=section.at)
+
+
+def build_module(root: Section, *, signature: str, source: str, warnings: tuple[str, ...]) -> ModuleConfig:
+    """The module configuration."""
+    service, vip, rfs, user = (
+        root.first("service"),
+        root.first("service", "vip"),
+        root.first("service", "rfs"),
+        root.first("service", "user"),
+    )
+    assert service is not None
+    return ModuleConfig(
+        service=_service(service),
+        heart=_heart(service),
+        virtual_addresses=tuple(_virtual_addresses(service)),
+        tcp_reset=vip.flag("tcpreset") if vip is not None else True,
+        replication=_replication(rfs) if rfs is not None else None,
+        user=_user(user) if user is not None else None,
+        processes=tuple(_process(errd, proc) for errd in service.all("errd") for proc in errd.all("proc")),
+        tcp_checks=tuple(_tcp_check(check) for check in service.all("check", "tcp")),
+        macros=tuple(Macro(name=macro.text("name"), value=macro.text("value")) for macro in root.all("macro")),
+        signature=signature,
+        source=source,
+        warnings=warnings,
+    )
+
+
+def _service(section: Section) -> ServiceSettings:
+    return ServiceSettings(
+        mode=ModuleMode(section.text("mode")),
+        boot=BootPolicy(section.text("boot")),
+        boot_delay_s=section.seconds("boot_delay"),
+        failover=section.flag("failover"),
+        defaultprim=section.text("defaultprim"),
+        maxloop=section.integer("maxloop"),
+        loop_interval_s=section.seconds("loop_interval"),
+        at=section.place("defaultprim"),
+    )
+
+
+def _heart(service: Section) -> HeartSettings:
+    heart = service.first("heart")
+    assert heart is not None, "the table makes <heart> necessary"
+    pulse_ms, timeout_ms = pulse_and_timeout([heart])
+    return HeartSettings(
+        port=heart.optional_integer("port"),
+        pulse_ms=pulse_ms,
+        timeout_ms=timeout_ms,
+        heartbeats=tuple(_heartbeat(heart, beat) for beat in heart.all("heartbeat")),
+        at=heart.place("port"),
+    )
+
+
+def _heartbeat(heart: Section, beat: Section) -> Heartbeat:
+    pulse_ms, timeout_ms = pulse_and_timeout([heart, beat])
+    return Heartbeat(
+        lan=LanName(beat.text("name")),
+        ident=beat.optional_text("ident") or beat.text("name"),
+        pulse_ms=pulse_ms,
+        timeout_ms=timeout_ms,
+        at=beat.place("name"),
+    )
+
+
+def _virtual_addresses(service: Section) -> list[VirtualAddress]:
+    addresses: list[VirtualAddress] = []
+    for interface in service.all("vip", "interface_list", "interface"):
+        settings = InterfaceSettings(
+            name=interface.optional_text("name"),
+            check=interface.flag("check"),
+            arp_reroute=interface.flag("arpreroute"),
+            arp_interval_s=interface.seconds("arpinterval"),
+            arp_elapse_s=interface.seconds("arpelapse"),
+        )
+        for item in interface.all("real_interface", "virtual_addr"):
+            address = VirtualAddress(
+                address=item.text("addr"),
+                placement=AddressPlacement(item.text("where")),
+                check=item.flag("check"),
+                prefix_length=item.optional_integer("netmask"),
+                interface=settings,
+                at=item.place("addr"),
+            )
+            addresses.append(address)
+    return addresses
+
+
+def _replication(section: Section) -> ReplicationSettings:
+    return ReplicationSettings(
+        acknowledgement=Acknowledgement(section.text("async")),
+        acl=section.flag("acl"),
+        resync_workers=section.integer("nbrei"),
+        resync_packet_bytes=section.integer("reipacketsize"),
+        resync_bandwidth_kib_s=section.optional_integer("reiallowedbw"),
+        send_timeout_s=section.seconds("sendtimeout"),
+        lock_timeout_s=section.seconds("locktimeout"),
+        resync_timeout_s=section.seconds("reitimeout"),
+        connections=section.integer("nbremconn"),
+        scripts=section.flag("scripts"),
+        directories=tuple(_directory(directory) for directory in section.all("replicated")),
+        at=section.at,
+    )
+
+
+def _directory(section: Section) -> ReplicatedDirectory:
+    left_out = list(section.all("notreplicated"))
+    patterns = [regex for item in left_out if (regex := item.optional_text("regexpath")) is not None]
+    return ReplicatedDirectory(
+        path=section.text("dir"),
+        excluded_paths=tuple(path for item in left_out if (path := item.optional_text("path")) is not None),
+        excluded_names=tuple(
+            NamePattern(pattern=regex.removeprefix("!"), inverted=regex.startswith("!")) for regex in patterns
+        ),
+        required_paths=tuple(item.text("path") for item in section.all("tocheck")),
+        at=section.place("dir"),
+    )
+
+
+def _user(section: Section) -> UserSettings:
+    return UserSettings(
+        nice_stop_timeout_s=section.seconds("nicestoptimeout"),
+        force_stop_timeout_s=section.seconds("forcestoptimeout"),
+        logging=ScriptLogging(section.text("logging")),
+        log_size_kib=section.integer("userlogsize"),
+        variables=tuple(UserVariable(name=var.text("name"), value=var.text("value")) for var in section.all("var")),
+    )
+
+
+def _process(errd: Section, proc: Section) -> WatchedProcess:
+    poll_ms = errd.milliseconds("polltimer")
+    grace_poll_ms = poll_ms if errd.gives("polltimer") else MODEL_POLL_MS
+    action = proc.text("action")
+    is_word = action in {reaction.value for reaction in Reaction}
+    ignores_least = not proc.gives("atleast") and proc.integer("atmax") == 0
+    return WatchedProcess(
+        name=proc.text("name"),
+        unit=proc.flag("service"),
+        name_regex=proc.optional_text("nameregex"),
+        argument_regex=proc.optional_text("argregex"),
+        script_class=ScriptClass(proc.text("class")),
+        reaction=Reaction(action) if is_word else Reaction.HANDLER,
+        handler=None if is_word else action,
+        at_least=-1 if ignores_least else proc.integer("atleast"),
+        at_most=proc.integer("atmax"),
+        start_after_ms=max(0, proc.integer("start_after") - 1) * grace_poll_ms,
+        poll_ms=poll_ms,
+        at=proc.at,
+    )
+
+
+def _tcp_check(section: Section) -> TcpCheck:
+    to = section.first("to")
+    assert to is not None, "the table makes <to> necessary"
+    when = ScriptClass(section.text("when"))
+    default = Reaction.WAIT if when is ScriptClass.PRE else Reaction.RESTART
+    return TcpCheck(
+        ident=section.text("ident"),
+        when=when,
+        reaction=Reaction(section.optional_text("action") or default),
+        address=to.text("addr"),
+        port=to.integer("port"),
+        interval_ms=to.milliseconds("interval"),
+        timeout_ms=to.milliseconds("timeout"),
+        at=section.at,
+    )

@@ -1,0 +1,77 @@
+"""The `check` tag: checkers."""
+
+from __future__ import annotations
+
+from holdfast.config.schema import PORT_MAX, TAGS_MAX, Attribute, Kind, Tag, Unit
+from holdfast.config.tags.later import CUSTOM, INTF, IP, MODULE, PING, SPLITBRAIN
+
+TCP_TO = Tag(
+    name="to",
+    meaning="What to connect to.",
+    minimum=1,
+    attributes=(
+        Attribute(name="addr", kind=Kind.ADDRESS, required=True, dynamic=True, meaning="Address or host name."),
+        Attribute(
+            name="port",
+            kind=Kind.INTEGER,
+            required=True,
+            minimum=1,
+            maximum=PORT_MAX,
+            dynamic=True,
+            meaning="TCP port.",
+        ),
+        Attribute(
+            name="interval",
+            kind=Kind.DURATION,
+            unit=Unit.s,
+            resolution=Unit.ms,
+            model_default="10s",
+            default="10s",
+            minimum=1,
+            maximum=86_400,
+            dynamic=True,
+            meaning="Time from one attempt to the next.",
+        ),
+        Attribute(
+            name="timeout",
+            kind=Kind.DURATION,
+            unit=Unit.s,
+            resolution=Unit.ms,
+            model_default="5s",
+            default="5s",
+            minimum=1,
+            maximum=86_400,
+            dynamic=True,
+            meaning="How long one attempt may take.",
+        ),
+    ),
+)
+
+TCP = Tag(
+    name="tcp",
+    meaning="Checker that connects to a TCP port, giving resource tcp.<ident>.",
+    maximum=TAGS_MAX,
+    attributes=(
+        Attribute(name="ident", kind=Kind.IDENT, required=True, dynamic=True, meaning="Name of the resource."),
+        Attribute(
+            name="when",
+            kind=Kind.CHOICE,
+            choices=("prim", "second", "both", "pre"),
+            default="prim",
+            dynamic=True,
+            meaning="Checked between the matching scripts; pre from after prestart until poststop.",
+        ),
+        Attribute(
+            name="action",
+            kind=Kind.CHOICE,
+            choices=("restart", "stopstart", "stop", "wait", "noaction"),
+            model_default="restart; wait for pre",
+            default_note="restart; wait for pre",
+            dynamic=True,
+            meaning="What a failure leads to (rule t_<ident>); for pre only wait or noaction.",
+        ),
+    ),
+    children=(TCP_TO,),
+)
+
+CHECK = Tag(name="check", meaning="Checkers of the module.", children=(TCP, PING, INTF, IP, CUSTOM, MODULE, SPLITBRAIN))
