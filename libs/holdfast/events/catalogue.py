@@ -33,6 +33,7 @@ EVENTS: tuple[Entry, ...] = (
     Entry(name="configuration.applied", payload=module.ConfigurationApplied),
     Entry(name="configuration.removed", payload=module.ConfigurationRemoved),
     Entry(name="module.opened", payload=module.ModuleOpened),
+    Entry(name="timer.fired", payload=module.TimerFired),
     Entry(name="service.started", payload=module.ServiceStarted),
     Entry(name="script.finished", payload=module.ScriptFinished),
     Entry(name="addresses.reported", payload=module.AddressesReported),

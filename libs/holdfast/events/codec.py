@@ -26,6 +26,12 @@ def _adapter(payload: type) -> TypeAdapter[Any]:
     return TypeAdapter(payload)
 
 
+def prepare() -> None:
+    """Build the validators of all payloads now, so that forks share them and the first message is not slow."""
+    for payload in BY_PAYLOAD:
+        _adapter(payload)
+
+
 def encode(envelope: Envelope[object]) -> bytes:
     """Return the envelope as one JSON object; raise KeyError when its payload is not in the catalogue."""
     entry = BY_PAYLOAD[type(envelope.payload)]

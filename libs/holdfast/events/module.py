@@ -49,11 +49,18 @@ class SettingChanged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConfigurationApplied:
-    """A validated configuration came into force. text is the expanded XML; signature its SHA-256."""
+    """A validated configuration came into force: all that the decider's settings follow from.
+
+    text is the expanded XML, signature its SHA-256, number the module's (its ports follow from it).
+    addresses: what the host names in both texts meant when it was applied.
+    """
 
     signature: str
     text: str
     cluster_text: str
+    number: int = 1
+    key_file: str = ""
+    addresses: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +73,11 @@ class ModuleOpened:
     """The state machine began (or resumed) to run this module with this durable incarnation number."""
 
     incarnation: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimerFired:
+    """The instant that the state machine asked for (`Orders.wake_at_mono_ns`) has come; the envelope carries the time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -46,6 +46,7 @@ class Announcement:
     itself in step, durably. broken_session: the primary asks the secondary to renounce this session.
     renounced_session: the secondary has durably recorded that its copy is outdated as of that session.
     handover_session: the old primary has stopped, drained and durably given the primary role away in this session.
+    durable_role: the role in this node's authority record: what it last was where data is concerned.
     request: "" | "swap" (a secondary's operator asks the primary to swap) | "primary" (claims to start as primary).
     resources: those that the peer's rules need. trace: traceparent of the transition under way.
     """
@@ -60,6 +61,7 @@ class Announcement:
     lineage: tuple[Generation, ...] = ()
     took_over: bool = False
     """True when the newest generation began by promotion of a secondary, False when a primary went on alone."""
+    durable_role: Role = Role.STOP
     copy: Copy = Copy.UNKNOWN
     in_step_session: Session = NO_SESSION
     broken_session: Session = NO_SESSION

@@ -6,8 +6,10 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 from holdfast.bus import subjects
@@ -17,10 +19,11 @@ from holdfast.errors import PeerError
 from holdfast.events import codec
 from holdfast.events.catalogue import BY_PAYLOAD
 from holdfast.events.envelope import NODE_SCOPE, Envelope
-from holdfast.events.module import ReportFacts, ServiceStarted
+from holdfast.events.module import ReportFacts, ServiceStarted, SpanEnded
 from holdfast.ids import ModuleId
 from holdfast.service.notify import Notifier
 from holdfast.settings import NodeSettings
+from holdfast.telemetry import Telemetry
 
 Order = TypeVar("Order")
 log = logging.getLogger("holdfast.service")
@@ -105,6 +108,22 @@ class Context:
         for service in (self.name, "all"):
             subject = subjects.order(self.settings.cluster, subjects.ANY, service, name)
             await self.bus.subscribe(subject, receive)
+
+    @cached_property
+    def telemetry(self) -> Telemetry:
+        """This service's tracer, made when it is first used (in the running event loop)."""
+
+        async def publish(span: SpanEnded) -> None:
+            await self.publish(NODE_SCOPE, span)
+
+        settings = self.settings
+        return Telemetry(service=self.name, node=settings.node, publish=publish, otlp_endpoint=settings.otlp_endpoint)
+
+    @contextmanager
+    def span(self, name: str, *, trace: str = "", **attributes: str | int | float | bool) -> Iterator[str]:
+        """Time a piece of work as a span of `trace` (an order's or event's); gives the traceparent to hand on."""
+        with self.telemetry.span(name, trace=trace, attributes=attributes) as own:
+            yield own
 
     def _decoded(self, data: bytes) -> Envelope[object] | None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -80,6 +81,10 @@ async def finished(listener: Listener, run: str) -> ScriptFinished:
     return await listener.wait_for(ScriptFinished, lambda fact: fact.run == run)
 
 
+def log_text(fact: ScriptFinished) -> str:
+    return Path(fact.log).read_text()
+
+
 def is_gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
@@ -113,7 +118,7 @@ def test_script_gets_the_models_environment_and_arguments(node: ScriptsNode) -> 
         await listener.order(MODULE, "scripts", order("r1", "start_prim", SERVICES="a b", SAFEMODULE="other"))
         fact = await finished(listener, "r1")
         assert (fact.exit_code, fact.timed_out) == (3, False)
-        lines = Path(fact.log).read_text().splitlines()
+        lines = log_text(fact).splitlines()
         state = node.place.state_dir
         for line in (
             f"SAFE={state}/safe",
@@ -158,7 +163,7 @@ def test_file_that_cannot_be_executed_says_so_in_its_log(node: ScriptsNode) -> N
         await listener.order(MODULE, "scripts", order("r1", "prestart"))
         fact = await finished(listener, "r1")
         assert fact.exit_code == -1
-        assert "could not be started: Permission denied" in Path(fact.log).read_text()
+        assert "could not be started: Permission denied" in log_text(fact)
 
     node.play(scenario)
 
@@ -193,7 +198,7 @@ def test_script_outlives_the_killed_service_and_its_end_is_reported_by_the_next_
         await asyncio.to_thread(gate.write_text, "go\n")
         fact = await finished(listener, "r1")
         assert fact.exit_code == 5
-        assert Path(fact.log).read_text() == "went on\n"
+        assert log_text(fact) == "went on\n"
 
     node.play(scenario)
 
@@ -240,7 +245,7 @@ def test_output_is_bounded_and_the_cut_is_said(node: ScriptsNode) -> None:
     async def scenario(listener: Listener) -> None:
         await listener.order(MODULE, "scripts", order("r1", "start_prim", log_bytes_max=1000))
         fact = await finished(listener, "r1")
-        text = Path(fact.log).read_text()
+        text = log_text(fact)
         assert fact.exit_code == 0
         assert text.startswith("x" * 1000 + "\n--- the output was longer than 1000 bytes")
         assert len(text) < 1200
@@ -347,6 +352,4 @@ def test_rubbish_on_the_bus_is_refused_and_the_service_goes_on(node: ScriptsNode
 
 def _path(environment: dict[str, str]) -> str:
     """A path on which `python` is the one that runs this test."""
-    import sys
-
     return f"{Path(sys.executable).parent}:{environment['PATH']}"

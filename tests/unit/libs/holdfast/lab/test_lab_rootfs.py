@@ -39,15 +39,25 @@ def test_node_is_told_what_was_meant() -> None:
 @pytest.mark.parametrize(
     ("service", "name", "arguments"),
     [
-        ("vip", "hf-vip", ["/usr/bin/python3"]),
+        ("vip", "hf-vip", ["hf-vip"]),
         ("nats-server", "nats-server", ["nats-server", "-c", "x"]),
-        ("statemachine", "hf-statemachine"[:15], []),
-        ("rfs", "python3", ["python3", "-m", "services.rfs"]),
+        ("statemachine", "hf-statemachine", ["hf-statemachine"]),
+        ("checker-process", "hf-checker-proc", []),
+        ("rfs", "hf-rfs@postgres", ["hf-rfs@postgresql"]),
+        ("rfs@postgresql", "hf-rfs@postgres", ["hf-rfs@postgresql"]),
     ],
 )
 def test_service_is_recognised(service: str, name: str, arguments: list[str]) -> None:
     assert is_service(service, name, arguments)
 
 
-def test_application_is_not_taken_for_a_service() -> None:
-    assert not is_service("vip", "vi", ["vi", "services.vip.txt"])
+@pytest.mark.parametrize(
+    ("service", "name", "arguments"),
+    [
+        ("vip", "vi", ["vi", "services.vip.txt"]),
+        ("rfs@web", "hf-rfs@postgres", ["hf-rfs@postgresql"]),
+        ("checker-process", "hf-checker-tcp", ["hf-checker-tcp"]),
+    ],
+)
+def test_other_process_is_not_taken_for_a_service(service: str, name: str, arguments: list[str]) -> None:
+    assert not is_service(service, name, arguments)

@@ -1,0 +1,171 @@
+"""evolve(state, envelope): fold one event, then let the transition table run until nothing more can be done now.
+
+Pure: no clock, no I/O; time is the envelope's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from holdfast.core import authority, commands, rules
+from holdfast.core.announce import announced
+from holdfast.core.authority import AuthorityRecord
+from holdfast.core.peer import Peer, Presence
+from holdfast.core.row import Row, When
+from holdfast.core.settings import ModuleSettings
+from holdfast.core.state import Change, Resource, State, Switches
+from holdfast.core.steps import advance, script_ended
+from holdfast.core.transitions import BY_ROLE
+from holdfast.errors import InvariantError
+from holdfast.events import membership, module, replication
+from holdfast.events.envelope import Envelope
+from holdfast.events.state import Copy, Role
+from holdfast.ids import NO_SESSION
+
+SETTLE_MAX = 64
+"""Rows and steps that one event may set going. The longest run is a whole stop without any script to wait for: about
+20. More means that two rows undo each other."""
+
+
+def initial(settings: ModuleSettings, record: AuthorityRecord) -> State:
+    """The state of a module before its first event, from its configuration and its durable record."""
+    state = State(settings=settings, authority=record, switches=Switches(failover=settings.failover))
+    return announced(state)
+
+
+def reconfigured(state: State, settings: ModuleSettings) -> State:
+    """The same state under a newly applied configuration; switches go back to what it says."""
+    fresh = replace(state, settings=settings, switches=Switches(failover=settings.failover))
+    return announced(fresh)
+
+
+def evolve(state: State, envelope: Envelope[object]) -> State:
+    """Fold one event. Durable before visible: when `authority` changed, the shell writes it before it sends orders."""
+    state = replace(state, now_mono_ns=envelope.at_mono_ns, refusal=None)
+    before = (state.role, state.row)
+    state = settled(folded(state, envelope))
+    if (state.role, state.row) != before:
+        state = replace(state, because=envelope.id, trace=envelope.trace or state.trace)
+    return announced(state)
+
+
+def folded(state: State, envelope: Envelope[object]) -> State:
+    """The state with what this event says, before anything follows from it. Events for others change nothing."""
+    match envelope.payload:
+        case module.CommandRequested() as command:
+            return commands.requested(state, command, envelope.id)
+        case module.ScriptFinished() as finished:
+            return script_ended(state, finished.run)
+        case module.ModuleOpened() as opened:
+            return _opened(state, opened.incarnation)
+        case module.AddressesReported() as report:
+            return replace(state, addresses=report)
+        case module.ResourceReported() as report:
+            resource = Resource(value=report.value, by=report.by, action=report.action)
+            return rules.with_resource(state, report.resource, resource)
+        case module.SettingChanged() as change:
+            return _switched(state, change.setting, change.value)
+        case replication.ReplicationReported() as report:
+            return _replication(state, report)
+        case membership.PeerReported() as report:
+            return _peer_said(state, report)
+        case membership.PeerFound():
+            return replace(state, peer=replace(state.peer, presence=Presence.HEARD, why=""))
+        case membership.PeerLost() as lost:
+            return replace(state, peer=replace(state.peer, presence=Presence.LOST, why=lost.evidence or lost.reason))
+        case membership.HeartbeatLinkChanged() as link:
+            value = "up" if link.up else rules.DOWN
+            resource = Resource(value=value, by="heartbeat", action=module.Action.NOACTION)
+            return rules.with_resource(state, f"heartbeat.{link.ident}", resource)
+        case _:
+            return state
+
+
+def settled(state: State) -> State:
+    """Let the table run until no row fires and no step can be done."""
+    for _ in range(SETTLE_MAX):
+        following = _fired(state) or advance(state)
+        if following is None:
+            return state
+        state = following
+    raise InvariantError(f"the transition table does not come to rest at row {state.row!r} in {state.role}")
+
+
+def _fired(state: State) -> State | None:
+    idle = state.is_idle
+    for row in BY_ROLE[state.role]:
+        if (idle or row.when is not When.IDLE) and row.guard(state):
+            return _apply(state, row)
+    return None
+
+
+def _apply(state: State, row: Row) -> State:
+    current = state.role
+    action = row.action or state.wish.value
+    after = row.change(state)
+    to = row.to if row.to is not None else current
+    change = state.change
+    if row.to is not None or row.next is not None:
+        change = Change(current=current, next=row.next if row.next is not None else to, action=action)
+    steps = after.steps
+    since = after.step_since_mono_ns
+    if row.when is When.AFTER:
+        steps = (*steps, *row.steps)
+    elif row.steps or row.when is When.CUT:
+        steps, since = row.steps, 0
+    return replace(
+        after, role=to, steps=steps, step_since_mono_ns=since, change=change, row=row.name, reason=row.reason
+    )
+
+
+def _opened(state: State, incarnation: int) -> State:
+    """The state machine runs this module. A new incarnation begins stopped, with only its record and settings."""
+    record = state.authority
+    if incarnation == record.incarnation and state.announcement.incarnation == incarnation:
+        return state
+    if record.role is Role.SECOND and record.in_step_session != NO_SESSION and not _acknowledges_on_disk(state):
+        record = authority.renounced(record, Copy.OUTDATED)
+    return State(
+        settings=state.settings,
+        authority=replace(record, incarnation=incarnation),
+        switches=state.switches,
+        now_mono_ns=state.now_mono_ns,
+        reason="the node has started",
+    )
+
+
+def _acknowledges_on_disk(state: State) -> bool:
+    """Was everything that a crashed secondary had acknowledged on its disk, not merely in its memory?"""
+    link = state.settings.replication
+    return link is None or link.settings.acknowledge_on_disk
+
+
+def _switched(state: State, setting: str, value: bool) -> State:
+    if setting not in ("failover", "checker", "errd"):
+        return state
+    changed: dict[str, Any] = {setting: value}
+    return replace(state, switches=replace(state.switches, **changed))
+
+
+def _replication(state: State, report: replication.ReplicationReported) -> State:
+    broken = bool(report.broken_session) or bool(report.failed)
+    since = state.broken_since_mono_ns
+    if broken and (since == 0 or not _was_broken(state)):
+        since = max(state.now_mono_ns, 1)
+    return replace(state, replication=report, broken_since_mono_ns=since if broken else 0)
+
+
+def _was_broken(state: State) -> bool:
+    report = state.replication
+    return report is not None and (bool(report.broken_session) or bool(report.failed))
+
+
+def _peer_said(state: State, report: membership.PeerReported) -> State:
+    """Take the peer's announcement unless a newer one is known: beats may be repeated and reordered."""
+    said, known = report.announcement, state.peer.said
+    if known is not None:
+        newest = (known.incarnation, known.number, known.seen_incarnation, known.seen)
+        if (said.incarnation, said.number, said.seen_incarnation, said.seen) < newest:
+            return state
+    return replace(state, peer=Peer(presence=state.peer.presence, said=said, why=state.peer.why))

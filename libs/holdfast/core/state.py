@@ -1,0 +1,237 @@
+"""The whole of what the decider knows about one module on this node: one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+
+from holdfast.core.authority import AuthorityRecord
+from holdfast.core.loop import LoopCounter
+from holdfast.core.peer import PRIMARY_ROLES, Peer
+from holdfast.core.settings import ModuleSettings
+from holdfast.events.module import Action, AddressesReported
+from holdfast.events.replication import ReplicationReported
+from holdfast.events.state import Announcement, Copy, Role, Status
+from holdfast.ids import NO_SESSION, Epoch, Session
+
+
+class Wish(StrEnum):
+    """Where somebody wants the module to go, until it is there. The value is the action word that scripts get."""
+
+    NONE = ""
+    START = "start"
+    STOP = "stop"
+    STOPSTART = "stopstart"
+    WAIT = "stopwait"
+    RESTART = "restart"
+    SWAP = "swap"
+    STEP_DOWN = "stepdown"
+
+
+STOPPING = frozenset({Wish.STOP, Wish.STOPSTART, Wish.WAIT})
+"""Wishes that take a running module out of its role, all scripts included."""
+ENDING = frozenset({Wish.STOP, Wish.STOPSTART})
+"""Wishes that lead to STOP."""
+
+
+class Forced(StrEnum):
+    """An operator's word on the role to start in."""
+
+    NOT = ""
+    PRIM = "prim"
+    PRIM_ANYWAY = "prim force"
+    SECOND = "second"
+
+
+class Data(StrEnum):
+    """The stance wanted of replication."""
+
+    OFF = "off"
+    SECONDARY = "secondary"
+    APPLY = "apply"
+    """A secondary about to take over: no more of the old primary's stream, apply all that was received."""
+    ALONE = "alone"
+    IN_STEP = "in step"
+    DRAIN = "drain"
+
+
+class StepKind(StrEnum):
+    """What a transition does or waits for, one after the other. Each is begun again harmlessly after a crash."""
+
+    SCRIPT = "run script"
+    WRITABLE = "directories are writable"
+    ADDRESSES = "addresses are held"
+    RELEASE = "addresses are released"
+    DRAIN = "replication is drained"
+    REPLICATION_OFF = "replication is off"
+    PEER_GOES_ON = "the primary goes on alone"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One step. group: what the script starts or stops (`prim` of `start_prim`); keeps: more rounds of it follow."""
+
+    kind: StepKind
+    script: str = ""
+    force: bool = False
+    keeps: bool = False
+
+    @property
+    def group(self) -> str:
+        head, _, tail = self.script.partition("_")
+        return tail if head in ("start", "stop") else ""
+
+    def __str__(self) -> str:
+        if self.kind is not StepKind.SCRIPT:
+            return f"[{self.kind}]"
+        return f"{self.script} force" if self.force else self.script
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScriptRun:
+    """The script run under way. run: unique, and stable over a restart of the state machine."""
+
+    run: str
+    step: Step
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """The transition under way as scripts are told: current state, next state, action."""
+
+    current: Role = Role.STOP
+    next: Role = Role.STOP
+    action: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resource:
+    """A named value `class.id` as last assigned. action: what its going down asks for, if it has one of its own."""
+
+    value: str
+    by: str
+    action: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Switches:
+    """What an administrator has switched on."""
+
+    failover: bool = True
+    checker: bool = True
+    errd: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """The command with this envelope id was not accepted, and why, in words."""
+
+    command: str
+    action: Action
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """One module on one node. Written by `evolve` only.
+
+    steps: still to do in the present transition; running: the script that runs. groups: the script groups that have
+    been started and not stopped (`both`, `prim`, `second`, `sec`). leaving: the stop scripts of the role are being run.
+    blocked_by: why WAIT stays ("" when nothing stands in the way of starting), until blocked_resource is no longer
+    down, blocked_until_mono_ns has come, or somebody says wakeup. claim_number: number of the announcement
+    with which this node claimed to start as primary, 0 when it claims nothing. refusal: of the event just folded.
+    """
+
+    settings: ModuleSettings
+    authority: AuthorityRecord
+    role: Role = Role.STOP
+    wish: Wish = Wish.NONE
+    forced: Forced = Forced.NOT
+    full: bool = False
+    leaving: bool = False
+    forget_scripts: bool = False
+    steps: tuple[Step, ...] = ()
+    step_since_mono_ns: int = 0
+    running: ScriptRun | None = None
+    run_counter: int = 0
+    groups: frozenset[str] = frozenset()
+    change: Change = field(default_factory=Change)
+    data: Data = Data.OFF
+    addresses_wanted: bool = False
+    promoting: bool = False
+    swap_requested_at_mono_ns: int = 0
+    claiming: bool = False
+    claim_number: int = 0
+    session_counter: int = 0
+    renounced_session: Session = NO_SESSION
+    handover_session: Session = NO_SESSION
+    handover_is_swap: bool = False
+    broken_session: Session = NO_SESSION
+    broken_since_mono_ns: int = 0
+    blocked_by: str = ""
+    blocked_resource: str = ""
+    blocked_until_mono_ns: int = 0
+    peer: Peer = field(default_factory=Peer)
+    addresses: AddressesReported | None = None
+    replication: ReplicationReported | None = None
+    resources: Mapping[str, Resource] = field(default_factory=lambda: MappingProxyType({}))
+    switches: Switches = field(default_factory=Switches)
+    loop: LoopCounter = field(default_factory=LoopCounter)
+    stopped_by_maxloop: bool = False
+    now_mono_ns: int = 0
+    row: str = ""
+    reason: str = "never started"
+    because: str = ""
+    trace: str = ""
+    refusal: Refusal | None = None
+    announcement: Announcement = field(
+        default_factory=lambda: Announcement(
+            incarnation=0, number=0, role=Role.STOP, status=Status.NOT_READY, epoch=Epoch(0)
+        )
+    )
+
+    @property
+    def is_replicated(self) -> bool:
+        return self.settings.replication is not None
+
+    @property
+    def is_primary(self) -> bool:
+        return self.role in PRIMARY_ROLES
+
+    @property
+    def is_idle(self) -> bool:
+        """No step of a transition is pending and no script runs."""
+        return not self.steps and self.running is None
+
+    def unblocked(self) -> State:
+        """The state with nothing that keeps it in WAIT."""
+        return replace(self, blocked_by="", blocked_resource="", blocked_until_mono_ns=0)
+
+    @property
+    def is_in_step(self) -> bool:
+        return self.authority.in_step_session != NO_SESSION
+
+    @property
+    def status(self) -> Status:
+        """The second half of what operators see."""
+        match self.role:
+            case Role.STOP:
+                return Status.NOT_READY if self.is_idle and self.wish is Wish.NONE else Status.TRANSIENT
+            case Role.WAIT:
+                return self._status_of_wait()
+            case Role.SECOND:
+                settled = self.is_idle and not self.leaving and not self.promoting
+                in_step = self.is_in_step and self.authority.copy is Copy.UP_TO_DATE
+                return Status.READY if settled and in_step else Status.TRANSIENT
+            case _:
+                return Status.READY if self.is_idle and not self.leaving else Status.TRANSIENT
+
+    def _status_of_wait(self) -> Status:
+        if not self.is_idle or self.wish is not Wish.NONE or self.claiming:
+            return Status.TRANSIENT
+        if self.blocked_by or self.peer.presence != "unknown":
+            return Status.NOT_READY
+        return Status.TRANSIENT

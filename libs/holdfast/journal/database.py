@@ -1,0 +1,49 @@
+"""Opens a SQLite file the way all our stores do, and turns its errors into ours."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError as SqlError
+from sqlalchemy.pool import StaticPool
+
+from holdfast.errors import StorageError
+
+BUSY_MS = 5_000
+"""Readers (the command line) hold the file for milliseconds; a writer waits for them no longer than this."""
+WAL_BYTES_MAX = 8 << 20
+
+
+def open_engine(path: Path, *, synchronous: str, read_only: bool = False) -> Engine:
+    """Return an engine with one connection: write-ahead log, `synchronous` NORMAL or FULL (sqlite.org/pragma.html)."""
+    address = f"file:{path}?mode={'ro' if read_only else 'rwc'}"
+    engine = create_engine(
+        URL.create("sqlite", database=address, query={"uri": "true"}),
+        poolclass=StaticPool,
+        connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000},
+    )
+
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
+            connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
+
+    event.listen(engine, "connect", configure)
+    return engine
+
+
+@contextmanager
+def storage(path: Path, doing: str) -> Iterator[None]:
+    """Translate the database's errors into StorageError that names the file and what was being done."""
+    try:
+        yield
+    except SqlError as error:
+        raise StorageError(f"{path}: cannot {doing}: {error.orig or error}") from error
+    except (sqlite3.Error, OSError) as error:
+        raise StorageError(f"{path}: cannot {doing}: {error}") from error

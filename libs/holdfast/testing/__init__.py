@@ -1,0 +1,1 @@
+"""The public test kit: real servers and services for tests, and the simulator."""

@@ -1,0 +1,1 @@
+"""Checker `process`: do the processes of the application run."""

@@ -1,0 +1,1 @@
+"""Checker `tcp`: can a connection be made."""

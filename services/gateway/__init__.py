@@ -1,0 +1,1 @@
+"""The way in: REST and events over HTTP, and the command line."""

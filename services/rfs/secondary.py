@@ -1,0 +1,322 @@
+"""The secondary: dials the primary, applies its stream in order, acknowledges, answers its questions.
+
+Threads: one follows the stream (dials, receives, applies, acknowledges), some answer requests. Only the first one touches
+the copy; a promotion asks it to apply what has arrived and to end.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast.errors import HoldfastError, PeerError, StorageError, UnavailableError
+from services.rfs import link
+from services.rfs.applied import AppliedState
+from services.rfs.applier import Applier, OutOfStepError
+from services.rfs.changes import ChangeJournal
+from services.rfs.core import codec, record
+from services.rfs.core.limits import BODY_BYTES_MAX
+from services.rfs.core.markers import Checkpoint, InStep, Probe
+from services.rfs.core.operations import Operation
+from services.rfs.link import Hello, Welcome
+from services.rfs.outlet import pack_acknowledgement
+from services.rfs.ports import Tree
+from services.rfs.quarantine import Quarantine, QuarantineFullError
+from services.rfs.serving import Probes, Server
+from services.rfs.syncing import Syncing
+
+log = logging.getLogger("holdfast.rfs.secondary")
+
+RECEIVE_BYTES = 4 << 20
+assert RECEIVE_BYTES >= 2 * (BODY_BYTES_MAX + record.HEADER.size)
+DIAL_PAUSE_S_MIN = 0.02
+DIAL_PAUSE_S_MAX = 0.5
+"""Between two attempts to reach the primary: short at first, because a restarted worker is back in tens of ms."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrimaryAddress:
+    """Where the primary's rfs is and how we introduce ourselves."""
+
+    local: str
+    address: str
+    port: int
+    key: bytes
+    module: str
+    node: str
+    fence_epoch: int
+    send_timeout_ms: int
+    quarantine: Path | None = None
+    """Where diverging files are kept before they are overwritten; None when the copy has not diverged."""
+
+
+class Secondary:
+    """One period as secondary. `start` once, `finish` once."""
+
+    def __init__(
+        self,
+        trees: Sequence[Tree],
+        *,
+        state: AppliedState,
+        journal: ChangeJournal,
+        primary: PrimaryAddress,
+        changed: Callable[[], None],
+    ) -> None:
+        self._trees = trees
+        self._state = state
+        self._journal = journal
+        self._primary = primary
+        self._changed = changed
+        self._syncing = Syncing()
+        self._probes = Probes(trees)
+        self._applier = Applier(
+            [tree.root_fd for tree in trees],
+            state=state,
+            journal=journal,
+            syncing=self._syncing,
+            changed=lambda tree, path: trees[tree].invalidate(path),
+        )
+        self._connection: socket.socket | None = None
+        self._serving: list[socket.socket] = []
+        self._finishing = threading.Event()
+        self._fresh = True
+        self._thread = threading.Thread(target=self._run, name="rfs-follow", daemon=True)
+        self._checkpoint_segment = -1
+        self.connected = False
+        self.failed = ""
+        self.refused = ""
+        self.quarantined_files = 0
+        self.received_bytes = 0
+        self.applied_operations = 0
+
+    @property
+    def in_step_session(self) -> str:
+        """The session whose marker has been applied, or empty."""
+        return self._state.session if self._state.in_step else ""
+
+    @property
+    def position(self) -> int:
+        return self._state.position
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Apply everything that has arrived, then end; returns when both are done."""
+        self._finishing.set()
+        connection = self._connection
+        if connection is not None:
+            try:
+                connection.shutdown(socket.SHUT_RD)
+            except OSError:
+                pass  # It has ended by itself.
+        self._close_serving()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._applier.close()
+        self._syncing.close()
+
+    def _run(self) -> None:
+        pause = DIAL_PAUSE_S_MIN
+        while not self._finishing.is_set():
+            try:
+                self._follow()
+                pause = DIAL_PAUSE_S_MIN
+            except UnavailableError as error:
+                log.debug("%s", error)
+            except PeerError as error:
+                self._say(refused=str(error))
+                log.warning("%s", error)
+            except (OutOfStepError, QuarantineFullError) as error:
+                log.error("this copy is out of step: %s", error)
+                self._leave_session(str(error))
+            except StorageError as error:
+                log.error("%s", error)
+                self._leave_session(str(error))
+            self._finishing.wait(pause)
+            pause = min(2 * pause, DIAL_PAUSE_S_MAX)
+
+    def _follow(self) -> None:
+        """One connection, from dialling to its end."""
+        connection, welcome = self._dial("stream")
+        if not welcome.accepted:
+            connection.close()
+            self._say(refused=welcome.reason)
+            raise UnavailableError(f"the primary refuses the stream: {welcome.reason}")
+        try:
+            if not welcome.resumed:
+                self._begin(welcome)
+            elif welcome.session != self._state.session or welcome.position != self._state.position:
+                raise PeerError("the primary resumes a stream at another place than this copy's")
+            self._connection = connection
+            self.connected = True
+            self._say(refused="", failed="")
+            self._serve(welcome)
+            self._receive(connection, welcome)
+        finally:
+            self.connected = False
+            self._connection = None
+            connection.close()
+            self._close_serving()
+            self._changed()
+
+    def _dial(self, purpose: str, session: str = "") -> tuple[socket.socket, Welcome]:
+        primary = self._primary
+        hello = Hello(
+            module=primary.module,
+            node=primary.node,
+            purpose=purpose,
+            fence_epoch=primary.fence_epoch,
+            session=session or self._state.session,
+            position=self._state.position,
+            last_session=self._journal.last_session,
+            rebooted=self._journal.rebooted,
+        )
+        return link.dial(
+            primary.local,
+            primary.address,
+            primary.port,
+            key=primary.key,
+            hello=hello,
+            send_timeout_ms=primary.send_timeout_ms,
+        )
+
+    def _begin(self, welcome: Welcome) -> None:
+        if welcome.epoch < self._primary.fence_epoch:
+            raise PeerError(
+                f"a primary of epoch {welcome.epoch} while this copy has seen epoch {self._primary.fence_epoch}"
+            )
+        self._state.begin(welcome.session, welcome.epoch, welcome.position)
+        self._fresh = False
+        directory = self._primary.quarantine
+        self._applier.quarantine = Quarantine(directory) if directory is not None else None
+
+    def _serve(self, welcome: Welcome) -> None:
+        """Open the connections for the primary's questions, each with a thread that answers."""
+        for _ in range(welcome.readers):
+            connection, answer = self._dial("serve", welcome.session)
+            if not answer.accepted:
+                connection.close()
+                raise UnavailableError(f"the primary refuses a connection for requests: {answer.reason}")
+            self._serving.append(connection)
+            threading.Thread(target=self._answer, args=(connection,), name="rfs-serve", daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        try:
+            Server(self._trees, self._journal, self._probes).serve(connection)
+        except OSError as error:
+            log.debug("a connection for requests ended: %s", error)
+        except HoldfastError as error:
+            log.warning("a connection for requests is closed: %s", error)
+        finally:
+            connection.close()
+
+    def _close_serving(self) -> None:
+        while self._serving:
+            connection = self._serving.pop()
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # Closed by the other side already.
+
+    def _receive(self, connection: socket.socket, welcome: Welcome) -> None:
+        """Receive, apply and acknowledge until the connection ends or a promotion wants it to."""
+        buffer = memoryview(bytearray(RECEIVE_BYTES))
+        filled = 0
+        while True:
+            try:
+                count = connection.recv_into(buffer[filled:])
+            except OSError as error:
+                raise UnavailableError(f"the stream broke: {error}") from error
+            if not count:
+                return
+            self.received_bytes += count
+            filled += count
+            used = self._apply_batch(connection, buffer, filled, welcome)
+            if used:
+                buffer[: filled - used] = bytes(buffer[used:filled])
+                filled -= used
+
+    def _apply_batch(self, connection: socket.socket, buffer: memoryview, filled: int, welcome: Welcome) -> int:
+        """Apply the whole records in the buffer, make durable what they ask for, acknowledge; return bytes used."""
+        start = position = self._state.position
+        if not welcome.on_disk:
+            self._acknowledge(connection, position + _whole_bytes(buffer, filled), position)
+        for found in record.read(buffer, 0, filled, after=position, epoch=self._state.epoch):
+            item = codec.decode(found.kind, found.tree, found.body)
+            match item:
+                case Probe():
+                    self._syncing.flush()
+                    self._probes.look(item)
+                case Operation():
+                    self._applier.apply(item, repeated=self._fresh)
+                    self._fresh = False
+                case InStep():
+                    self._mark_in_step(item)
+                case Checkpoint():
+                    self._checkpoint()
+            position = found.position
+            self._state.position = position
+            self.applied_operations += 1
+        if position == start:
+            return 0
+        try:
+            self._syncing.flush()
+        except OSError as error:
+            raise OutOfStepError(f"data could not be made durable here: {error.strerror}") from error
+        self._acknowledge(connection, position, position)
+        return position - start
+
+    def _acknowledge(self, connection: socket.socket, promised: int, applied: int) -> None:
+        try:
+            connection.sendall(pack_acknowledgement(promised, applied))
+        except OSError as error:
+            # What was received is applied all the same; the next connection says how far that is.
+            log.debug("an acknowledgement could not be sent: %s", error)
+
+    def _mark_in_step(self, item: InStep) -> None:
+        self._syncing.flush()
+        self._journal.last_session = item.session
+        self._state.in_step = True
+        self._applier.quarantine = None
+        log.info("in step with the primary: session %s", item.session)
+        self._changed()
+
+    def _checkpoint(self) -> None:
+        """Everything applied becomes durable; notes older than the checkpoint before are needed no more."""
+        for tree in self._trees:
+            self._syncing.add_whole(tree.root_fd)
+        self._syncing.flush()
+        previous, self._checkpoint_segment = self._checkpoint_segment, self._journal.rotate()
+        if previous >= 0 and self._state.in_step:
+            self._journal.drop_through(previous)
+            self._journal.rebooted = False
+
+    def _leave_session(self, reason: str) -> None:
+        """This copy cannot go on from where it is: the next connection attaches anew and is resynchronised."""
+        self._state.begin("", 0, 0)
+        self._say(failed=reason)
+
+    def _say(self, *, refused: str | None = None, failed: str | None = None) -> None:
+        before = (self.refused, self.failed)
+        self.refused = self.refused if refused is None else refused
+        self.failed = self.failed if failed is None else failed
+        if self._applier.quarantine is not None:
+            self.quarantined_files = self._applier.quarantine.files
+        if before != (self.refused, self.failed):
+            self._changed()
+
+
+def _whole_bytes(buffer: memoryview, filled: int) -> int:
+    """Bytes of the whole records at the start of the buffer."""
+    at = 0
+    while filled - at >= record.HEADER.size:
+        length = record.HEADER.unpack_from(buffer, at)[0]
+        if length > BODY_BYTES_MAX or at + record.HEADER.size + length > filled:
+            break
+        at += record.HEADER.size + length
+    return at

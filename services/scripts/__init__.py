@@ -1,0 +1,1 @@
+"""Runs the scripts of modules: each in a process of its own, with limits, its output kept."""

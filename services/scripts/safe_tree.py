@@ -1,0 +1,30 @@
+"""The directory that scripts know as SAFE: an executable `safekit` that runs our own command, and private/bin."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+_COMMAND = """#!/bin/sh
+# Written by Holdfast when its scripts service starts; changes are overwritten.
+exec {python} -m services.gateway.cli "$@"
+"""
+
+
+def command_text(python: str) -> str:
+    """The text of `safekit`: our command, run by this Python."""
+    return _COMMAND.format(python=shlex.quote(python))
+
+
+def write_safe_tree(safe: Path, python: str = sys.executable) -> None:
+    """Make the tree below `safe` what it should be; files that are right already are not touched."""
+    private = safe / "private" / "bin"
+    private.mkdir(parents=True, exist_ok=True)
+    text = command_text(python)
+    for path in (safe / "safekit", private / "safekit"):
+        if not path.exists() or path.read_text() != text:
+            beside = path.with_suffix(".new")
+            beside.write_text(text)
+            beside.chmod(0o755)
+            beside.replace(path)

@@ -1,0 +1,246 @@
+"""The service: obeys `run.script` and `forget.scripts`, publishes `script.finished`.
+
+It keeps nothing in memory that matters. What runs and what has finished is in the records (`record`); a service that
+starts finds them there, watches what is still running, and repeats results when it is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast.errors import OperatorError
+from holdfast.events.envelope import NODE_SCOPE, Envelope
+from holdfast.events.module import ForgetScripts, RunScript, ScriptFinished
+from holdfast.ids import ModuleId, checked_name
+from holdfast.service.context import Context
+from holdfast.service.run import ready
+
+from services.scripts.environment import safe_dir, script_dir, script_environment
+from services.scripts.logs import log_name, prune_logs
+from services.scripts.record import Record, Records
+from services.scripts.runner import EXIT_NOT_STARTED, Run, start_runner
+from services.scripts.safe_tree import write_safe_tree
+
+RUNS_MAX = 64
+"""Scripts running at once on a node: two for each of the 32 modules that a cluster may have."""
+RECORD_WAIT_S = 1.0
+RECORD_LOOK_S = 0.01
+"""A runner writes its record within milliseconds of taking its lock."""
+_SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
+
+log = logging.getLogger("holdfast.scripts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """A runner that is being waited for."""
+
+    pid: int
+    descriptor: int
+    cause: str
+    trace: str
+
+
+class Scripts:
+    """Starts runners, waits for them, and says how they ended."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._settings = context.settings
+        self._records = Records(context.settings.run_dir / "scripts")
+        self._watched: dict[tuple[ModuleId, str], Watched] = {}
+        self._publishing: set[asyncio.Task[None]] = set()
+        self._supervisor = os.getppid()
+
+    async def run_script(self, order: Envelope[RunScript]) -> None:
+        """Start the run, or repeat its result, or go on waiting for it: whichever it needs."""
+        module, wanted = order.module, order.payload
+        if (module, wanted.run) in self._watched:
+            return
+        try:
+            record = self._records.read(module, wanted.run)
+            if record is not None and record.finished:
+                await self._publish(module, record.fact(), order.id, order.trace)
+            else:
+                await self._run_or_adopt(order)
+        except (OperatorError, OSError) as error:
+            log.error("script %s of module %s cannot be run: %s", wanted.script, module, error)
+            await self._publish(module, _not_started(wanted), order.id, order.trace)
+
+    async def forget_scripts(self, order: Envelope[ForgetScripts]) -> None:
+        """End every running script of the module; each is reported as it ends."""
+        for (module, run), watched in self._watched.items():
+            if module == order.module:
+                log.info("script run %s of module %s is ended: %s", run, module, order.payload.reason)
+                _signal_runner(watched.descriptor)
+
+    async def report(self, module: ModuleId) -> None:
+        """Publish the newest finished run, of one module or of all."""
+        for known in list(self._records.modules()):
+            if module in (known, NODE_SCOPE):
+                finished = [record for record in self._records.of_module(known) if record.finished]
+                if finished:
+                    await self._publish(known, finished[-1].fact(), "", "")
+
+    async def resume(self) -> None:
+        """After a restart: find the runs that an earlier service started."""
+        for module in list(self._records.modules()):
+            for record in self._records.of_module(module):
+                if not record.finished:
+                    await self._adopt_or_close(module, record.run, "", "")
+
+    def close(self) -> None:
+        """Stop waiting; the runners go on."""
+        for watched in self._watched.values():
+            asyncio.get_running_loop().remove_reader(watched.descriptor)
+            os.close(watched.descriptor)
+        self._watched.clear()
+
+    async def _run_or_adopt(self, order: Envelope[RunScript]) -> None:
+        module, wanted = order.module, order.payload
+        checked_name("module", module)
+        script = script_dir(self._settings, module) / _checked_script(wanted.script)
+        if not script.is_file():
+            absent = ScriptFinished(
+                run=wanted.run, script=wanted.script, exit_code=0, duration_ms=0.0, timed_out=False, log=""
+            )
+            await self._publish(module, absent, order.id, order.trace)
+            return
+        lock = self._records.lock(module, wanted.run)
+        if lock is None or self._records.read(module, wanted.run) is not None:
+            if lock is not None:
+                os.close(lock)
+            await self._adopt_or_close(module, wanted.run, order.id, order.trace)
+            return
+        try:
+            if len(self._watched) >= RUNS_MAX:
+                raise OperatorError(f"{RUNS_MAX} scripts are running on this node already")
+            pid = start_runner(self._run(order, script, lock), self._supervisor)
+        finally:
+            os.close(lock)
+        await self._watch(module, wanted.run, pid, order.id, order.trace)
+        self._records.prune(module)
+        prune_logs(self._log_dir(module))
+
+    def _run(self, order: Envelope[RunScript], script: Path, lock: int) -> Run:
+        module, wanted = order.module, order.payload
+        now_ns = self._context.clock.wall_ns()
+        path = self._log_dir(module) / log_name(wanted.script, now_ns) if wanted.log_bytes_max > 0 else None
+        return Run(
+            script=script,
+            arguments=wanted.arguments,
+            environment=script_environment(
+                self._settings, module, variables=wanted.environment, inherited=os.environ, trace=order.trace
+            ),
+            timeout_ms=wanted.timeout_ms,
+            log=path,
+            log_bytes_max=wanted.log_bytes_max,
+            record=Record(
+                run=wanted.run,
+                script=wanted.script,
+                runner=0,
+                started_at_wall_ns=now_ns,
+                log=str(path) if path else "",
+            ),
+            record_path=self._records.path(module, wanted.run),
+            lock=lock,
+        )
+
+    def _log_dir(self, module: ModuleId) -> Path:
+        return self._settings.module_dir(module) / "log"
+
+    async def _adopt_or_close(self, module: ModuleId, run: str, cause: str, trace: str) -> None:
+        """A record that says running, or a held lock: wait for its runner, or close the record when that is gone."""
+        record = await self._record_of_runner(module, run)
+        lock = self._records.lock(module, run)
+        if lock is None and record is not None and not record.finished:
+            await self._watch(module, run, record.runner, cause, trace)
+            return
+        if lock is not None:
+            os.close(lock)
+        await self._collect(module, run, cause, trace)
+
+    async def _record_of_runner(self, module: ModuleId, run: str) -> Record | None:
+        """The record; waits a moment for one that a runner is about to write."""
+        deadline = asyncio.get_running_loop().time() + RECORD_WAIT_S
+        while (record := self._records.read(module, run)) is None:
+            if asyncio.get_running_loop().time() >= deadline:
+                return None
+            await asyncio.sleep(RECORD_LOOK_S)
+        return record
+
+    async def _watch(self, module: ModuleId, run: str, pid: int, cause: str, trace: str) -> None:
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            await self._collect(module, run, cause, trace)
+            return
+        record = self._records.read(module, run)
+        if record is not None and record.finished:
+            # It ended before we could look at it, and its number may belong to another process by now.
+            os.close(descriptor)
+            await self._collect(module, run, cause, trace)
+            return
+        self._watched[module, run] = Watched(pid=pid, descriptor=descriptor, cause=cause, trace=trace)
+        asyncio.get_running_loop().add_reader(descriptor, self._ended, module, run)
+
+    def _ended(self, module: ModuleId, run: str) -> None:
+        watched = self._watched.pop((module, run))
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(watched.descriptor)
+        os.close(watched.descriptor)
+        task = loop.create_task(self._collect(module, run, watched.cause, watched.trace))
+        self._publishing.add(task)
+        task.add_done_callback(self._publishing.discard)
+
+    async def _collect(self, module: ModuleId, run: str, cause: str, trace: str) -> None:
+        """Publish how a run ended whose runner is gone."""
+        record = self._records.read(module, run)
+        if record is None:
+            record = Record(run=run, script="", runner=0, started_at_wall_ns=self._context.clock.wall_ns(), log="")
+        if not record.finished:
+            log.warning("the runner of script run %s of module %s was killed, and the script with it", run, module)
+            record = record.killed()
+            self._records.write(module, record)
+        await self._publish(module, record.fact(), cause, trace)
+
+    async def _publish(self, module: ModuleId, fact: ScriptFinished, cause: str, trace: str) -> None:
+        await self._context.publish(module, fact, cause=cause, trace=trace)
+
+
+def _checked_script(name: str) -> str:
+    if not _SCRIPT.match(name):
+        raise OperatorError(f"script name {name[:40]!r} is not valid", hint="a file name in the module's bin")
+    return name
+
+
+def _not_started(wanted: RunScript) -> ScriptFinished:
+    return ScriptFinished(
+        run=wanted.run, script=wanted.script, exit_code=EXIT_NOT_STARTED, duration_ms=0.0, timed_out=False, log=""
+    )
+
+
+def _signal_runner(descriptor: int) -> None:
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+
+
+async def serve(context: Context) -> None:
+    """Set the service up and let it work until it is stopped."""
+    write_safe_tree(safe_dir(context.settings))
+    scripts = Scripts(context)
+    await scripts.resume()
+    await context.on_order(RunScript, scripts.run_script)
+    await context.on_order(ForgetScripts, scripts.forget_scripts)
+    context.on_report(scripts.report)
+    await ready(context)
+    await context.stopping.wait()
+    scripts.close()
