@@ -15,7 +15,7 @@ from holdfast.errors import StorageError
 
 _BYTES = 4096
 _SESSION_AT = 1024
-_SLOT_POSITION, _SLOT_EPOCH, _SLOT_IN_STEP, _SLOT_INTENT, _SLOT_INODE = range(5)
+_SLOT_POSITION, _SLOT_EPOCH, _SLOT_IN_STEP, _SLOT_INTENT, _SLOT_INODE, _SLOT_DURABLE = range(6)
 
 
 class AppliedState:
@@ -53,6 +53,15 @@ class AppliedState:
         self._slots[_SLOT_POSITION] = value
 
     @property
+    def durable(self) -> int:
+        """Up to here everything that was asked to be on disk is: what may be promised after a restart."""
+        return self._slots[_SLOT_DURABLE]
+
+    @durable.setter
+    def durable(self, value: int) -> None:
+        self._slots[_SLOT_DURABLE] = value
+
+    @property
     def in_step(self) -> bool:
         return bool(self._slots[_SLOT_IN_STEP])
 
@@ -79,6 +88,7 @@ class AppliedState:
         self._slots[_SLOT_IN_STEP] = 0
         self._slots[_SLOT_EPOCH] = epoch
         self._slots[_SLOT_POSITION] = position
+        self._slots[_SLOT_DURABLE] = position
         self._bytes[_SESSION_AT + 1 : _SESSION_AT + 1 + len(name)] = name
         self._bytes[_SESSION_AT] = len(name)
 

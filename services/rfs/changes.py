@@ -110,17 +110,17 @@ class ChangeJournal:
         with self._lock:
             if entries:
                 self._write_base(number, entries)
-            elif self._whole:
+            if self._whole:
                 os.pwrite(self._flags, b"\0", _WHOLE_AT)
             for old in self._numbers():
                 if old < number or (old == number and not entries):
                     self._path(old).unlink(missing_ok=True)
 
-    def entries(self) -> PathSet:
-        """Everything noted, from the segments on disk."""
+    def entries(self, *, after: int = -1) -> PathSet:
+        """Everything noted in the segments on disk, or in those with a number above `after`."""
         result = PathSet(limit=JOURNAL_ENTRIES_MAX)
         with self._lock:
-            for number in self._numbers():
+            for number in (number for number in self._numbers() if number > after):
                 data = self._path(number).read_bytes()[noting.SEGMENT_HEADER.size :]
                 result.update(noting.decode(data))
             if self._whole:

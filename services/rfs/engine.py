@@ -91,7 +91,7 @@ class Engine:
     def wait(self, sequence: int) -> None:
         """Return when `sequence` is as safe as promised; see ports.Replication."""
         while self._promise is not Promise.ALONE:
-            if self._promised >= sequence:
+            if self._promised >= sequence and self._streaming:
                 return
             self._raise_if_over()
             outlet = self._outlet
@@ -146,6 +146,11 @@ class Engine:
                 return end
             self._make_room()
         return self.window.head
+
+    def push(self) -> bool:
+        """Send what there is without waiting; False when something is left or nobody is connected."""
+        outlet = self._outlet
+        return outlet is not None and outlet.push()
 
     def allow(self, promise: Promise, *, writable: bool) -> None:
         """Set what is promised and whether applications may write; waiting threads see it at once."""
@@ -307,6 +312,7 @@ class Engine:
             last = outlet.sent
             period = _PERIOD_BUSY_S if busy or self.window.head != self.window.applied else _PERIOD_QUIET_S
             outlet.rest(period, blocked=not complete, listen=not busy)
+        outlet.close()
         if self._outlet is outlet:
             self._outlet = None
             self.wake_all()

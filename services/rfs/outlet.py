@@ -95,8 +95,13 @@ class Outlet:
         self.wake()
 
     def close(self) -> None:
-        """Release the descriptors; nobody may be inside any more."""
-        self._connection.close()
+        """End the connection and release it, when nobody is sending or receiving any more."""
+        self.shut()
+        with self._sending, self.reading:
+            self._connection.close()
+
+    def __del__(self) -> None:
+        # Only when no thread has the object any more may the number of this descriptor be used again.
         os.close(self._wake)
 
     def _send(self) -> bool:

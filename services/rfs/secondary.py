@@ -36,6 +36,8 @@ assert RECEIVE_BYTES >= 2 * (BODY_BYTES_MAX + record.HEADER.size)
 DIAL_PAUSE_S_MIN = 0.02
 DIAL_PAUSE_S_MAX = 0.5
 """Between two attempts to reach the primary: short at first, because a restarted worker is back in tens of ms."""
+FAILED_PAUSE_S = 2.0
+"""Before the next attempt after this copy failed by itself: a full disk is not filled again at once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,14 +136,18 @@ class Secondary:
             except (OutOfStepError, QuarantineFullError) as error:
                 log.error("this copy is out of step: %s", error)
                 self._leave_session(str(error))
+                pause = FAILED_PAUSE_S
             except StorageError as error:
                 log.error("%s", error)
                 self._leave_session(str(error))
+                pause = FAILED_PAUSE_S
             self._finishing.wait(pause)
-            pause = min(2 * pause, DIAL_PAUSE_S_MAX)
+            pause = max(DIAL_PAUSE_S_MIN, min(2 * pause, DIAL_PAUSE_S_MAX))
 
     def _follow(self) -> None:
         """One connection, from dialling to its end."""
+        if self._state.durable != self._state.position:
+            self._sync_all()
         connection, welcome = self._dial("stream")
         if not welcome.accepted:
             connection.close()
@@ -199,7 +205,7 @@ class Secondary:
         """Open the connections for the primary's questions, each with a thread that answers."""
         for _ in range(welcome.readers):
             connection, answer = self._dial("serve", welcome.session)
-            if not answer.accepted:
+            if not answer.accepted or self._finishing.is_set():
                 connection.close()
                 raise UnavailableError(f"the primary refuses a connection for requests: {answer.reason}")
             self._serving.append(connection)
@@ -268,6 +274,7 @@ class Secondary:
             self._syncing.flush()
         except OSError as error:
             raise OutOfStepError(f"data could not be made durable here: {error.strerror}") from error
+        self._state.durable = position
         self._acknowledge(connection, position, position)
         return position - start
 
@@ -288,13 +295,21 @@ class Secondary:
 
     def _checkpoint(self) -> None:
         """Everything applied becomes durable; notes older than the checkpoint before are needed no more."""
-        for tree in self._trees:
-            self._syncing.add_whole(tree.root_fd)
-        self._syncing.flush()
+        self._sync_all()
         previous, self._checkpoint_segment = self._checkpoint_segment, self._journal.rotate()
         if previous >= 0 and self._state.in_step:
             self._journal.drop_through(previous)
             self._journal.rebooted = False
+
+    def _sync_all(self) -> None:
+        """Make everything applied durable; a broken run may have left requests for it unanswered."""
+        try:
+            for tree in self._trees:
+                self._syncing.add_whole(tree.root_fd)
+            self._syncing.flush()
+        except OSError as error:
+            raise OutOfStepError(f"data could not be made durable here: {error.strerror}") from error
+        self._state.durable = self._state.position
 
     def _leave_session(self, reason: str) -> None:
         """This copy cannot go on from where it is: the next connection attaches anew and is resynchronised."""

@@ -194,7 +194,8 @@ class Supervisor:
                 if unit is None or unit.run is None:
                     return {"error": f"service {request.get('service')!r} is not running"}
                 unit.run.kill_at_s = time.monotonic() + SERVICE_STOP_S
-                self._kill(unit, signal.SIGTERM)
+                # SIGTERM makes the state machine stop its modules; a restart must change nothing outside.
+                self._kill(unit, signal.SIGKILL if unit.name == core.CRITICAL else signal.SIGTERM)
                 return {"ok": True}
             case "stop":
                 self.stop()

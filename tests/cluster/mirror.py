@@ -168,13 +168,14 @@ def cluster_xml(lab: Lab) -> str:
 def mirror(name: str, folder: Path, *, configuration: str | None = None) -> Iterator[Mirror]:
     """Make a lab with the module installed and configured on both nodes; node1 PRIM, node2 SECOND; end it afterwards."""
     write_module(folder / "module", configuration or userconfig())
-    (folder / "cluster.key").write_bytes(b"k" * 32)
+    (folder / "cluster.key").write_text("5eed" * 16)
     with Lab.create(name, nodes=2, lans=2, command=("holdfast", "node", "run")) as lab:
         cluster = Mirror(lab)
         (folder / "cluster.xml").write_text(cluster_xml(lab))
         for node in NODES:
             cluster.wait_answers(node)
-            place = folder
+            place = Path("/root/setup")
+            cluster.node(node).copy_in(folder, str(place))
             cluster.holdfast(node, "cluster", "config", str(place / "cluster.xml"), "--key", str(place / "cluster.key"))
             cluster.node(node).run(["mkdir", "-p", DATA])
             cluster.holdfast(node, "module", "install", str(place / "module"), "-m", MODULE)

@@ -84,12 +84,12 @@ def begins_claim(state: State) -> bool:
         and not state.claiming
         and state.peer.is_heard
         and start_verdict(state).yes
-        and not _gives_way(state)
+        and not peer_claims_better(state)
     )
 
 
 def withdraws_claim(state: State) -> bool:
-    return state.claiming and (not may_enter(state) or not start_verdict(state) or _gives_way(state))
+    return state.claiming and (not may_enter(state) or not start_verdict(state) or peer_claims_better(state))
 
 
 def claim_is_granted(state: State) -> bool:
@@ -107,7 +107,7 @@ def claim_is_granted(state: State) -> bool:
     )
 
 
-def _gives_way(state: State) -> bool:
+def peer_claims_better(state: State) -> bool:
     """Both claim to start as primary, and the peer has the better claim."""
     said = state.peer.said
     if not state.peer.is_heard or said is None or said.request != "primary":

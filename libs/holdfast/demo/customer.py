@@ -28,6 +28,8 @@ class Customer:
         self._process = process
         self._record = record
         self._log = log
+        self._known: list[Attempt] = []
+        self._read_bytes = 0
 
     @classmethod
     def start(cls, client: Client, address: IPv4Address, directory: Path) -> Self:
@@ -37,11 +39,15 @@ class Customer:
         return cls(client.spawn(command, log=log), record, log)
 
     def attempts(self) -> tuple[Attempt, ...]:
-        """What it recorded so far."""
-        if not self._record.exists():
-            return ()
-        with self._record.open() as lines:
-            return decode(lines)
+        """What it recorded so far; only what is new is read."""
+        if self._record.exists():
+            with self._record.open("rb") as file:
+                file.seek(self._read_bytes)
+                new = file.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            self._known += decode(whole.decode().splitlines(keepends=True))
+            self._read_bytes += len(whole)
+        return tuple(self._known)
 
     def wait_for_acks(self, count: int, *, after_ns: int = 0, timeout_s: float = 60.0) -> None:
         """Wait until that many rows have been acknowledged after an instant; raises UnavailableError."""

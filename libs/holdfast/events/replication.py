@@ -56,6 +56,12 @@ class ReplicateDirectories:
     common, empty when none (full copy or full compare needed). session: the session to be in step in (IN_STEP), or the
     one just drained (DRAIN). fence_epoch: streams from primaries with a lower epoch are refused.
     quarantine: this node's copy has diverged and its differing files must be kept before they are overwritten.
+
+    Taking over comes in two orders. PRIMARY with DRAIN to a secondary, epoch unchanged: refuse the old primary's stream
+    from now on, apply everything received, stay read-only, report mode PRIMARY and applied_all. Then PRIMARY with ALONE
+    and a higher epoch, sent after that epoch is durable: become writable.
+    A primary that is ordered ALONE in place of IN_STEP gives its frozen promises out: the peer cannot take over any more.
+    An epoch may rise while a primary stays ALONE; nothing but the epoch in its stream changes then.
     """
 
     mode: ReplicationMode

@@ -67,7 +67,9 @@ def load_state(text: str) -> State:
     try:
         return _state_adapter().validate_json(text)
     except ValidationError as error:
-        raise StorageError(f"snapshot cannot be read: {error.error_count()} problems: {error.errors()[0]['msg']}") from error
+        raise StorageError(
+            f"snapshot cannot be read: {error.error_count()} problems: {error.errors()[0]['msg']}"
+        ) from error
 
 
 def _plain(value: object) -> object:

@@ -18,8 +18,11 @@ BUSY_MS = 5_000
 WAL_BYTES_MAX = 8 << 20
 
 
-def open_engine(path: Path, *, synchronous: str, read_only: bool = False) -> Engine:
-    """Return an engine with one connection: write-ahead log, `synchronous` NORMAL or FULL (sqlite.org/pragma.html)."""
+def open_engine(path: Path, *, synchronous: str, read_only: bool = False, checkpoints: bool = True) -> Engine:
+    """Return an engine with one connection: write-ahead log, `synchronous` NORMAL or FULL (sqlite.org/pragma.html).
+
+    checkpoints: let a commit now and then wait for the disk to move the log into the file; else the caller has to.
+    """
     address = f"file:{path}?mode={'ro' if read_only else 'rwc'}"
     engine = create_engine(
         URL.create("sqlite", database=address, query={"uri": "true"}),
@@ -32,6 +35,8 @@ def open_engine(path: Path, *, synchronous: str, read_only: bool = False) -> Eng
         if not read_only:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {synchronous}")
+            if not checkpoints:
+                connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
 
     event.listen(engine, "connect", configure)

@@ -82,6 +82,9 @@ class MemoryJournal:
         self._snapshots = [other for other in self._snapshots if other.sequence >= saved.sequence]
         return len(gone)
 
+    def checkpoint(self) -> None:
+        """Nothing to bring in order."""
+
     def resources(self) -> Sequence[ResourceAssigned]:
         latest = {view.resource: view for view in self._views if isinstance(view, ResourceAssigned)}
         return [latest[name] for name in sorted(latest)]

@@ -139,6 +139,9 @@ class Journal(Protocol):
     def retain(self, retention: Retention, *, now_wall_ns: int) -> int:
         """Remove what is beyond the limits, up to the newest snapshot that allows it; return how many events went."""
 
+    def checkpoint(self) -> None:
+        """Bring the file in order in the background; may be called from another thread."""
+
     def resources(self) -> Sequence[ResourceAssigned]:
         """Return the present value of every resource, by name."""
 

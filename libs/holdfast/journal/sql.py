@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,7 @@ class SqlJournal:
         with storage(path, "open the journal"):
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            self._engine = open_engine(path, synchronous="NORMAL", read_only=read_only)
+            self._engine = open_engine(path, synchronous="NORMAL", read_only=read_only, checkpoints=False)
             with self._engine.begin() as connection:
                 if not read_only:
                     METADATA.create_all(connection)
@@ -140,6 +142,11 @@ class SqlJournal:
                 newest = connection.execute(select(func.max(table.c.number))).scalar() or 0
                 connection.execute(delete(table).where(table.c.number <= newest - retention.history_rows_max))
             return self._cut(connection, self._last_beyond(connection, retention, now_wall_ns))
+
+    def checkpoint(self) -> None:
+        # A connection of its own: moving pages from the log into the file waits for the disk, and writers need not.
+        with storage(self._path, "checkpoint the journal"), closing(sqlite3.connect(self._path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def resources(self) -> Sequence[ResourceAssigned]:
         self.flush()

@@ -21,7 +21,7 @@ LabName = NewType("LabName", str)
 NodeName = NewType("NodeName", str)
 LanName = NewType("LanName", str)
 
-DEFAULT_LAB: Final = LabName("demo")
+DEFAULT_LAB: Final = LabName("lab")
 CLIENT_LAN: Final = LanName("lan1")
 """The lan that the client is attached to, and that carries virtual addresses."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -53,6 +54,15 @@ class Node(Place):
     def root(self) -> Path:
         """The node's root directory, as the machine can reach it while the node runs."""
         return Path(f"/proc/{self.init.pid}/root")
+
+    def copy_in(self, source: Path, target: str) -> None:
+        """Copy a file or directory of the machine into the node; what is there is replaced file by file."""
+        place = self.root / target.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, place, dirs_exist_ok=True)
+        else:
+            shutil.copy2(source, place)
 
     @property
     def pids(self) -> set[int]:

@@ -1,1 +1,1 @@
-"""The public test kit: real servers and services for tests, and the simulator."""
+"""The test kit: whole clusters in virtual time, made of the shipped core and models of the services around it."""

@@ -27,6 +27,16 @@ DIRECTORY_MODE = 0o755
 
 
 @dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What was put in force. changed is False when the same configuration was in force already."""
+
+    module: str
+    signature: str
+    changed: bool
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """A checked configuration beside the one in force, ready to be switched; afterwards the old one, to switch back."""
 

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -56,7 +56,7 @@ def apply_cluster(settings: NodeSettings, text: bytes, *, key: bytes | None = No
         if not path.exists():
             write_file(path, f'node = "{name}"\n'.encode())
         write_file(settings.cluster_file, text)
-    return cluster_info(settings)
+    return replace(cluster_info(settings), node=name)
 
 
 def read_cluster(settings: NodeSettings) -> ClusterConfig:

@@ -1,0 +1,211 @@
+"""A simulated cluster of two nodes with everything around it, and the record of what was promised to applications."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from random import Random
+
+from holdfast.core import ModuleSettings, ReplicationLink, State, explain
+from holdfast.core.invariants import broken_by, broken_by_pair
+from holdfast.events.module import Action, CommandRequested, HeartbeatLink, VirtualAddress
+from holdfast.events.replication import ReplicatedDirectory, ReplicationSettings
+from holdfast.events.state import Copy, Role, Status
+from holdfast.ids import Generation, ModuleId, NodeId
+from holdfast.testing.judge import JudgeFactory, TimeoutJudge
+from holdfast.testing.machine import Machine
+from holdfast.testing.network import Network
+from holdfast.testing.replica import Replica
+from holdfast.testing.scheduler import NS_PER_MS, NS_PER_S, Scheduler
+
+NODES = (NodeId("node1"), NodeId("node2"))
+LANS = ("lan1", "lan2")
+TRACE_MAX = 400
+"""Lines of the story kept for a failure's report."""
+APART_NS = 6 * NS_PER_S
+"""How long after a full cut two primaries may still be winding up: detection on both sides plus a loser's stop."""
+
+
+class ViolationError(AssertionError):
+    """An invariant does not hold; the message says which, when, and the story that led there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Promise:
+    """A write that an application was told is durable: by which node, in which of its generations."""
+
+    node: int
+    generation: Generation
+
+
+def settings_of(index: int, *, failover: bool = True, replicated: bool = True) -> ModuleSettings:
+    """The configuration of the simulated module on one node."""
+    lan = f"10.0.0.{index + 1}", f"10.0.0.{2 - index}"
+    directories = (ReplicatedDirectory(path="/data"),)
+    link = ReplicationLink(
+        settings=ReplicationSettings(directories=directories), local_address=lan[0], peer_address=lan[1], port=5600
+    )
+    return ModuleSettings(
+        module=ModuleId("mirror"),
+        node=NODES[index],
+        peer=NODES[1 - index],
+        failover=failover,
+        replication=link if replicated else None,
+        addresses=(VirtualAddress(address="10.0.0.100"),),
+        heartbeat_links=tuple(
+            HeartbeatLink(
+                ident=name, lan=name, local_address=lan[0], peer_address=lan[1], pulse_ms=100, timeout_ms=1000
+            )
+            for name in LANS
+        ),
+    )
+
+
+class World:
+    """Two nodes, their networks, the application's writes and the judge of all of it."""
+
+    def __init__(self, seed: int, judge_factory: JudgeFactory = TimeoutJudge) -> None:
+        self.seed = seed
+        self.random = Random(seed)
+        self.scheduler = Scheduler()
+        self.network = Network(self.scheduler, self.random, LANS)
+        self.story: deque[str] = deque(maxlen=TRACE_MAX)
+        self.promises: dict[int, Promise] = {}
+        self.holder_of: dict[Generation, int] = {}
+        self.excused: set[Generation] = set()
+        """Generations begun while the nodes could not hear each other, or by an operator's word."""
+        self.was_excused: set[int] = set()
+        self.changes = 0
+        self._writes = 0
+        self.machines = tuple(
+            Machine(
+                index,
+                settings_of(index),
+                self.scheduler,
+                self.random,
+                self.network,
+                judge_factory,
+                self,
+                self.changed,
+                self.next_write,
+            )
+            for index in (0, 1)
+        )
+        for one, two in (self.machines, self.machines[::-1]):
+            one.other = two
+            one.replica.peer = two.replica
+
+    # -- deeds ----------------------------------------------------------------------------------------------------
+
+    def command(self, index: int, action: Action, argument: str = "") -> None:
+        self.tell(f"{NODES[index]}: operator says {action} {argument}".rstrip())
+        self.machines[index].shell.feed(CommandRequested(action=action, argument=argument, who="operator"))
+
+    def cut(self, lan: str, sender: int, *, passes: bool) -> None:
+        self.network.change(lan, sender, passes=passes)
+        for machine in self.machines:
+            machine.replica.network_changed()
+
+    def tell(self, line: str) -> None:
+        self.story.append(f"{self.scheduler.now_ns / NS_PER_S:9.3f} s  {line}")
+
+    def next_write(self) -> int:
+        self._writes += 1
+        return self._writes
+
+    def run_for(self, span_ns: int) -> None:
+        self.scheduler.run_until(self.scheduler.now_ns + span_ns)
+
+    # -- the judge ------------------------------------------------------------------------------------------------
+
+    def fail(self, what: str) -> None:
+        """An invariant is broken: raise it with the story."""
+        self.tell(f"VIOLATION: {what}")
+        raise ViolationError(f"seed {self.seed}: {what}\n" + "\n".join(self.story))
+
+    def acknowledged(self, node: int, write: int) -> None:
+        """Invariant 1: one acknowledging node per generation."""
+        generation = self.machines[node].shell.record.generation
+        if self.holder_of.setdefault(generation, node) != node:
+            self.fail(f"{NODES[node]} acknowledges in {generation}, which is the other node's")
+        self.promises[write] = Promise(node=node, generation=generation)
+        other = self.machines[1 - node]
+        if other.replica.may_promise and self.machines[node].replica.may_promise and not self._may_be_apart():
+            self.fail("both nodes acknowledge writes alone though they can hear each other")
+
+    def equalised(self, primary: Replica, secondary: Replica, expected: frozenset[int]) -> None:
+        """The marker of a session was applied: both copies have to be equal here, and nothing promised be missing."""
+        if secondary.content != expected:
+            missing, extra = sorted(expected - secondary.content)[:5], sorted(secondary.content - expected)[:5]
+            self.fail(f"copies in step differ: missing {missing}, too much {extra} on {NODES[secondary.node]}")
+        self.check_promises(secondary.node, "after a resync")
+
+    def check_promises(self, index: int, when: str) -> None:
+        """Invariant 3: everything promised is in this node's copy, save what a split brain's loser promised."""
+        content = self.machines[index].replica.content
+        lost = [write for write in self.promises.keys() - content if write not in self.was_excused]
+        for write in sorted(lost):
+            promise = self.promises[write]
+            if promise.generation not in self.excused:
+                self.fail(
+                    f"write {write}, promised by {NODES[promise.node]} in {promise.generation}, is lost on "
+                    f"{NODES[index]} {when}"
+                )
+            self.was_excused.add(write)
+
+    def changed(self, index: int, before: State, after: State) -> None:
+        """One node's state machine has taken a step: check everything."""
+        self.changes += 1
+        if after.row != before.row or after.role is not before.role or after.status is not before.status:
+            self.tell(
+                f"{after.settings.node}: {before.role} {before.status} -> {after.role} {after.status} by "
+                f"'{after.row}' ({explain.sentence(after)})"
+            )
+        for what in broken_by(after):
+            self.fail(f"{after.settings.node} {what}")
+        if after.authority is not before.authority:
+            self.tell(f"{after.settings.node}: record {_record(after)}")
+            for what in broken_by_pair(*(machine.shell.state for machine in self.machines)):
+                self.fail(what)
+            self._generation_begun(index, before, after)
+
+    def _generation_begun(self, index: int, before: State, after: State) -> None:
+        if after.authority.role is not Role.ALONE or after.role is not Role.ALONE or before.role is Role.ALONE:
+            return
+        other = self.machines[1 - index]
+        acts = other.is_on and other.shell.record.role is Role.ALONE and other.shell.state.is_primary
+        if acts and self._may_be_apart():
+            self.excused |= {after.authority.generation, other.shell.record.generation}
+        if self._is_forced(before):
+            self.excused |= {g for g in self.holder_of if g not in after.authority.lineage}
+            self.excused.add(other.shell.record.generation)
+        self.check_promises(index, "when it begins to act alone")
+
+    def _is_forced(self, before: State) -> bool:
+        return before.forced.value.startswith("prim")
+
+    def _may_be_apart(self) -> bool:
+        return self.network.was_apart_within(APART_NS)
+
+    def unsettled(self) -> str:
+        """Why the cluster has not healed; empty when both nodes are PRIM and SECOND Ready with equal copies."""
+        states = [machine.shell.state for machine in self.machines]
+        seen = sorted((state.role, state.status) for state in states)
+        if seen == [(Role.PRIM, Status.READY), (Role.SECOND, Status.READY)]:
+            return ""
+        if all(machine.is_on for machine in self.machines) and all(
+            state.role is Role.WAIT and state.authority.copy is not Copy.UP_TO_DATE for state in states
+        ):
+            return "nobody has an up-to-date copy"
+        return "; ".join(f"{s.settings.node} {s.role} {s.status}: {explain.sentence(s)}" for s in states)
+
+
+def _record(state: State) -> str:
+    record = state.authority
+    lineage = ",".join(record.lineage[:3])
+    session = record.in_step_session or "-"
+    return f"epoch {record.epoch} {record.role} {record.copy} in step {session} lineage [{lineage}]"
+
+
+def millis(count: int) -> int:
+    return count * NS_PER_MS

@@ -1,0 +1,89 @@
+"""What modules are now."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from holdfast.errors import NotFoundError, UnavailableError
+from holdfast.events.state import Role, Status
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from services.gateway.files.modules import module_place
+from services.gateway.parts import Gateway, GatewayHere, Module
+
+LOOK_AGAIN_S = 0.5
+"""A change is heard of at once; this is for facts lost on the way."""
+WAIT_S_MAX = 3600.0
+router = APIRouter(tags=["state"])
+
+
+class ModuleState(BaseModel):
+    """A module's state on this node; the state machine may say more than these."""
+
+    model_config = ConfigDict(extra="allow")
+    module: str
+    role: str
+    status: str
+    reason: str = ""
+    epoch: int = 0
+
+
+class Waited(BaseModel):
+    """reached: was the state reached in time; state: what it was at last."""
+
+    reached: bool
+    state: ModuleState
+
+
+@router.get("/state")
+async def get_states(gateway: GatewayHere) -> list[ModuleState]:
+    """Every configured module."""
+    return await states_of(gateway, "")
+
+
+@router.get("/modules/{module}/state")
+async def get_state(gateway: GatewayHere, module: Module) -> ModuleState:
+    """One module."""
+    module_place(gateway.settings, module)
+    return await state_of(gateway, module)
+
+
+@router.get("/modules/{module}/state/wait")
+async def wait_for_state(
+    gateway: GatewayHere,
+    module: Module,
+    role: Role | str,
+    ready: bool = False,
+    timeout_s: Annotated[float, Query(ge=0, le=WAIT_S_MAX)] = WAIT_S_MAX,
+) -> Waited:
+    """Answer when the module has reached a role (and is ready in it), or when the time is over."""
+    module_place(gateway.settings, module)
+    loop = asyncio.get_running_loop()
+    end_at = loop.time() + timeout_s
+    while True:
+        state = await state_of(gateway, module)
+        if state.role == role and (not ready or state.status == Status.READY or role == Role.STOP):
+            return Waited(reached=True, state=state)
+        left_s = end_at - loop.time()
+        if left_s <= 0 or gateway.hub.closing.is_set():
+            return Waited(reached=False, state=state)
+        await gateway.hub.changed(min(left_s, LOOK_AGAIN_S))
+
+
+async def state_of(gateway: Gateway, module: str) -> ModuleState:
+    """The module's state; one that is installed but not configured is said to be not found."""
+    for state in await states_of(gateway, module):
+        if state.module == module:
+            return state
+    raise NotFoundError(f"module '{module}' is not configured", hint=f"holdfast config -m {module}")
+
+
+async def states_of(gateway: Gateway, module: str) -> list[ModuleState]:
+    answer = await gateway.machine.ask("state", {"module": module} if module else {})
+    told = answer.get("modules", [answer] if "role" in answer else [])
+    try:
+        return [ModuleState.model_validate(each) for each in told]
+    except (ValidationError, TypeError) as error:
+        raise UnavailableError(f"the state machine's answer cannot be understood: {error}") from error

@@ -1,0 +1,50 @@
+"""The service: HTTP on one side, the bus on the other. It keeps nothing; killed and restarted, it answers the same."""
+
+from __future__ import annotations
+
+import asyncio
+
+from holdfast.bus import subjects
+from holdfast.events import codec
+from holdfast.events.catalogue import BY_PAYLOAD
+from holdfast.events.envelope import NODE_SCOPE
+from holdfast.events.module import ReportFacts
+from holdfast.service.context import Context
+from holdfast.service.run import ready
+
+from services.gateway.app import create_app
+from services.gateway.asking import StateMachine
+from services.gateway.hub import Hub
+from services.gateway.parts import Gateway
+from services.gateway.serving import make_server, open_sockets
+
+STOP_S_MAX = 1.5
+
+
+async def serve(context: Context) -> None:
+    """Set the service up and let it work until it is stopped."""
+    sockets = open_sockets(context.settings.run_dir, context.settings.http_port)
+    hub = Hub()
+    gateway = Gateway(context=context, machine=StateMachine(context), hub=hub)
+    server = make_server(create_app(gateway))
+    await context.on_events(hub.take)
+    serving = asyncio.get_running_loop().create_task(server.serve(sockets=sockets))
+    await ready(context)
+    await _ask_for_facts(context)
+    stopping = asyncio.get_running_loop().create_task(context.stopping.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await hub.close()
+    server.should_exit = True
+    await asyncio.wait({serving}, timeout=STOP_S_MAX)
+    stopping.cancel()
+    for each in sockets:
+        each.close()
+    if serving.done():
+        serving.result()
+
+
+async def _ask_for_facts(context: Context) -> None:
+    """Have every service say what is, for /metrics: a gateway that starts has heard nothing yet."""
+    name = BY_PAYLOAD[ReportFacts].name
+    subject = subjects.order(context.settings.cluster, NODE_SCOPE, "all", name)
+    await context.bus.publish(subject, codec.encode(context.envelope(NODE_SCOPE, ReportFacts())))

@@ -1,0 +1,433 @@
+"""The primary: listens for the secondary, resumes or begins a session, resynchronises, keeps checkpoints.
+
+Threads: one accepts connections (each is greeted in a short thread of its own), one resynchronises an attached secondary,
+one makes checkpoints. Orders come from the service's control thread, one at a time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from holdfast.clock import Clock
+from holdfast.errors import EnvironmentFaultError, HoldfastError, PeerError
+from services.rfs import beneath, link
+from services.rfs.asking import Asking
+from services.rfs.core.markers import Checkpoint, InStep
+from services.rfs.engine import Engine, Promise
+from services.rfs.link import Hello, Welcome
+from services.rfs.outlet import Outlet
+from services.rfs.ports import Tree
+from services.rfs.resync import Counts, Plan, Resync
+from services.rfs.throttle import Throttle
+from services.rfs.verify import Comparison, Verifier
+
+log = logging.getLogger("holdfast.rfs.primary")
+
+GREETINGS_MAX = 16
+"""Connections in their handshake at a time; more are closed at once."""
+LISTEN_BACKLOG = 16
+CHECKPOINT_PERIOD_S = 30.0
+"""Bounds what the activity log covers, and so what is compared after a crash of either machine."""
+CHECKPOINT_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrimarySettings:
+    """What does not change while this node is primary."""
+
+    module: str
+    node: str
+    local: str
+    port: int
+    key: bytes
+    epoch: int
+    on_disk: bool
+    readers: int
+    bytes_per_second: int
+    send_timeout_ms: int
+    resync_timeout_ms: int
+
+
+class Primary:
+    """One period as primary. `start` once, `stop` once; orders between."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        trees: Sequence[Tree],
+        *,
+        settings: PrimarySettings,
+        clock: Clock,
+        changed: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._trees = trees
+        self._settings = settings
+        self._clock = clock
+        self._changed = changed
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
+        self._greetings = threading.BoundedSemaphore(GREETINGS_MAX)
+        self._listener: socket.socket | None = None
+        self._asking: Asking | None = None
+        self._resync: Resync | None = None
+        self._threads: list[threading.Thread] = []
+        self._checkpoints = itertools.count(1)
+        self._previous_segment = -1
+        self._checkpointed_at = -1
+        self.full = False
+        """The next resync compares all contents, whatever the journals say."""
+        self.throttle = Throttle(settings.bytes_per_second, clock)
+        self.proposed_session = ""
+        self.drained_session = ""
+        self.failed = ""
+        self.counts = Counts()
+
+    # Orders.
+
+    def start(self, *, in_step: bool) -> None:
+        """Listen. `in_step`: the order says so, and the window of an earlier worker decides with whom."""
+        engine = self._engine
+        window = engine.window
+        resumed = window.in_step and window.session != "" and window.epoch == self._settings.epoch
+        if in_step and resumed:
+            log.info("going on in session %s at %d", window.session, window.applied)
+            with engine.order:
+                engine.start_stream(None)
+            engine.allow(Promise.PEER, writable=True)
+        else:
+            engine.begin_session("", self._settings.epoch)
+            engine.allow(Promise.PEER if in_step else Promise.ALONE, writable=True)
+        self._listener = self._listen()
+        for target, name in ((self._accept, "rfs-accept"), (self._keep_checkpoints, "rfs-checkpoint")):
+            thread = threading.Thread(target=target, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def go_alone(self) -> None:
+        """Promises need no peer any more; what it had not acknowledged is in the change journal already."""
+        with self._lock:
+            if self._engine.promise is Promise.ALONE:
+                return
+            log.warning("going on alone; a secondary will be resynchronised")
+            self._engine.allow(Promise.ALONE, writable=True)
+            self._end_session()
+
+    def step_in(self, session: str) -> None:
+        """From here on promises need the peer in `session`; the secondary learns it from the stream."""
+        with self._lock:
+            engine = self._engine
+            window = engine.window
+            if window.in_step and window.session == session:
+                engine.allow(Promise.PEER, writable=True)
+                return
+            if session != self.proposed_session:
+                # The session is not here: promises freeze until the order changes, because the peer may be relying on them.
+                engine.allow(Promise.PEER, writable=True)
+                return
+            engine.journal.last_session = session
+            with engine.order:
+                window.in_step = True
+                engine.allow(Promise.PEER, writable=True)
+                position = engine.append(InStep(session=session))
+            engine.push()
+            log.info("in step in session %s from position %d", session, position)
+
+    def drain(self, session: str, flush: Callable[[], None]) -> None:
+        """Take no more writes and have everything applied on both sides; then `drained_session` says so.
+
+        `flush` has the kernel write out what applications have written; it comes before writing ends.
+        """
+        flush()
+        self._engine.allow(self._engine.promise, writable=False)
+        self._sync_trees()
+        if self._engine.promise is Promise.PEER:
+            with self._engine.order:
+                position = self._engine.append(Checkpoint(number=next(self._checkpoints)))
+            while not self._engine.wait_applied(position, 1.0, self._seconds):
+                if self._ended.is_set() or self._engine.promise is not Promise.PEER:
+                    return
+                self._ended.wait(0.05)
+        self.drained_session = session
+        self._changed()
+
+    def stop(self, promise: Promise) -> None:
+        """End being primary: waiting applications get EROFS (role given away) or EIO (service ends)."""
+        self._ended.set()
+        self._engine.allow(promise, writable=False)
+        if self._listener is not None:
+            self._listener.close()
+        with self._lock:
+            if promise is Promise.ENDED:
+                self._engine.detach()
+                self._drop_connections()
+            else:
+                self._end_session()
+        for thread in self._threads:
+            thread.join(timeout=2 * link.HANDSHAKE_TIMEOUT_S)
+
+    # What is reported.
+
+    @property
+    def in_step_session(self) -> str:
+        window = self._engine.window
+        return window.session if window.in_step and self._engine.promise is Promise.PEER else ""
+
+    @property
+    def broken_session(self) -> str:
+        """The session in which promises are frozen because the link is gone."""
+        return "" if self._engine.connected else self.in_step_session
+
+    @property
+    def resyncing(self) -> bool:
+        return self._resync is not None
+
+    def verify(self) -> Comparison:
+        """Compare both copies; raises UnavailableError when there is no secondary to compare with."""
+        with self._lock:
+            asking = self._asking
+        return Verifier(self._engine, self._trees, asking, self._clock).compare()
+
+    # Connections.
+
+    def _listen(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._settings.local else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self._settings.local, self._settings.port))
+            listener.listen(LISTEN_BACKLOG)
+        except OSError as error:
+            listener.close()
+            raise EnvironmentFaultError(
+                f"replication cannot listen on {self._settings.local or '*'} port {self._settings.port}:"
+                f" {error.strerror}",
+                hint="the address must be this node's and the port free",
+            ) from error
+        listener.settimeout(0.5)
+        return listener
+
+    @property
+    def port(self) -> int:
+        """The port listened on (of use when the settings say 0)."""
+        assert self._listener is not None
+        return int(self._listener.getsockname()[1])
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        while not self._ended.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                return  # Closed by `stop`.
+            if not self._greetings.acquire(blocking=False):
+                connection.close()
+                continue
+            threading.Thread(target=self._greet, args=(connection,), name="rfs-greet", daemon=True).start()
+
+    def _greet(self, connection: socket.socket) -> None:
+        try:
+            link.tune(connection, self._settings.send_timeout_ms)
+            hello, welcome = link.greet(connection, self._settings.key, self._decide)
+            if not welcome.accepted:
+                log.warning("a secondary was refused: %s", welcome.reason)
+                connection.close()
+            elif hello.purpose == "stream":
+                self._take_stream(connection, hello, welcome)
+            else:
+                self._take_serving(connection, hello)
+        except (OSError, PeerError) as error:
+            log.warning("a connection to the replication port is refused: %s", error)
+            connection.close()
+        finally:
+            self._greetings.release()
+
+    def _decide(self, hello: Hello) -> Welcome:
+        settings = self._settings
+        window = self._engine.window
+        if hello.module != settings.module or hello.protocol != link.PROTOCOL:
+            return Welcome(accepted=False, reason=f"this is module {settings.module}, protocol {link.PROTOCOL}")
+        if hello.fence_epoch > settings.epoch:
+            return Welcome(
+                accepted=False,
+                reason=f"the primary's epoch {settings.epoch} is older than {hello.fence_epoch}",
+                epoch=settings.epoch,
+            )
+        if hello.purpose == "serve":
+            accepted = self._asking is not None and hello.session == window.session
+            return Welcome(accepted=accepted, reason="" if accepted else "the session has ended")
+        with self._lock:
+            return self._decide_stream(hello)
+
+    def _decide_stream(self, hello: Hello) -> Welcome:
+        settings = self._settings
+        window = self._engine.window
+        readers = settings.readers + 1
+        if hello.session and hello.session == window.session and self._may_resume():
+            self._drop_connections()
+            if self._engine.resume_session(hello.position):
+                self._asking = Asking(settings.resync_timeout_ms / 1000)
+                return Welcome(
+                    accepted=True,
+                    session=window.session,
+                    position=hello.position,
+                    epoch=settings.epoch,
+                    resumed=True,
+                    on_disk=settings.on_disk,
+                    readers=readers,
+                )
+        if self._engine.promise is not Promise.ALONE:
+            return Welcome(accepted=False, reason="the primary is in step in another session")
+        self._end_session()
+        session = f"{settings.node}-{settings.epoch}-{os.urandom(6).hex()}"
+        position = self._engine.begin_session(session, settings.epoch)
+        self._asking = Asking(settings.resync_timeout_ms / 1000)
+        return Welcome(
+            accepted=True,
+            session=session,
+            position=position,
+            epoch=settings.epoch,
+            on_disk=settings.on_disk,
+            readers=readers,
+        )
+
+    def _may_resume(self) -> bool:
+        """A stream with nothing pending can go on; an interrupted resync begins anew with what remained."""
+        return self._engine.streaming and self._resync is None
+
+    def _take_stream(self, connection: socket.socket, hello: Hello, welcome: Welcome) -> None:
+        with self._lock:
+            if self._ended.is_set() or self._engine.window.session != welcome.session:
+                connection.close()
+                return
+            asking = self._asking
+            assert asking is not None
+            self._engine.attach(Outlet(connection, self._engine.window, welcome.position))
+            if not welcome.resumed:
+                plan = self._plan(hello)
+                self._resync = Resync(
+                    self._engine,
+                    self._trees,
+                    asking,
+                    plan=plan,
+                    readers=self._settings.readers,
+                    throttle=self.throttle,
+                    clock=self._clock,
+                    changed=self._changed,
+                )
+                self.counts = self._resync.counts
+                thread = threading.Thread(
+                    target=self._resynchronise,
+                    args=(self._resync, welcome.session),
+                    name="rfs-resync",
+                    daemon=True,
+                )
+                self._threads = [old for old in self._threads if old.is_alive()] + [thread]
+                thread.start()
+        self._changed()
+
+    def _take_serving(self, connection: socket.socket, hello: Hello) -> None:
+        with self._lock:
+            if self._asking is None or hello.session != self._engine.window.session:
+                connection.close()
+                return
+            self._asking.add(connection)
+
+    def _plan(self, hello: Hello) -> Plan:
+        journal = self._engine.journal
+        common = hello.last_session != "" and hello.last_session == journal.last_session
+        contents = self.full or not common
+        return Plan(
+            journals=True,
+            compare=contents or hello.rebooted or journal.rebooted,
+            contents=contents,
+        )
+
+    # Sessions.
+
+    def _resynchronise(self, resync: Resync, session: str) -> None:
+        """The resync thread: brings the secondary in step, then proposes the session."""
+        try:
+            resync.run()
+            self.checkpoint(CHECKPOINT_WAIT_S)
+        except (HoldfastError, OSError) as error:
+            with self._lock:
+                if self._resync is resync:
+                    self.failed = "" if self._ended.is_set() else f"resync: {error}"
+                    log.warning("resync of session %s ended: %s", session, error)
+                    self._end_session()
+        else:
+            with self._lock:
+                if self._resync is resync:
+                    self._resync = None
+                    self.failed = ""
+                    self.proposed_session = session
+        self._changed()
+
+    def _end_session(self) -> None:
+        """Forget the session; the change journal knows what it did not finish. `_lock` is held."""
+        self.proposed_session = ""
+        if self._resync is not None:
+            self._resync.end()
+            self._resync = None
+        self._engine.detach()
+        self._drop_connections()
+        self._engine.begin_session("", self._settings.epoch)
+
+    def _drop_connections(self) -> None:
+        asking, self._asking = self._asking, None
+        if asking is not None:
+            asking.close()
+
+    def lost(self) -> None:
+        """The connection ended (called by the engine's background thread)."""
+        with self._lock:
+            if self._engine.connected or self._ended.is_set():
+                return
+            if self._engine.promise is Promise.ALONE and self._engine.window.session:
+                self._end_session()
+        self._changed()
+
+    # Checkpoints.
+
+    def checkpoint(self, timeout_s: float) -> bool:
+        """Make both copies durable, then forget older notes except what is still pending; False when not confirmed."""
+        engine = self._engine
+        with engine.order:
+            if not engine.streaming:
+                return False
+            resync = self._resync
+            remaining = [] if resync is None else resync.remaining()
+            segment = engine.journal.rotate()
+            position = engine.append(Checkpoint(number=next(self._checkpoints)))
+        self._sync_trees()
+        if not engine.wait_applied(position, timeout_s, self._seconds):
+            return False
+        # One checkpoint late: a change that was noted before it and recorded after it must stay noted.
+        previous, self._previous_segment = self._previous_segment, segment
+        if previous >= 0:
+            engine.journal.drop_through(previous, remaining)
+            engine.journal.rebooted = engine.journal.rebooted and bool(remaining)
+        self._checkpointed_at = position
+        return True
+
+    def _keep_checkpoints(self) -> None:
+        while not self._ended.wait(CHECKPOINT_PERIOD_S):
+            if self._engine.streaming and self._engine.connected:
+                if self._engine.window.head != self._checkpointed_at:
+                    self.checkpoint(CHECKPOINT_WAIT_S)
+
+    def _sync_trees(self) -> None:
+        for tree in self._trees:
+            beneath.sync_file_system(tree.root_fd)
+
+    def _seconds(self) -> float:
+        return self._clock.mono_ns() / 1e9

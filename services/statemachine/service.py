@@ -1,0 +1,249 @@
+"""The state machine's shell: which modules run, who hears what, how it all begins and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+
+from holdfast.bus import subjects
+from holdfast.errors import HoldfastError, NotFoundError
+from holdfast.events import codec
+from holdfast.events.catalogue import BY_PAYLOAD
+from holdfast.events.envelope import NODE_SCOPE, Envelope
+from holdfast.events.module import (
+    Action,
+    AnnounceState,
+    CommandRequested,
+    ConfigurationApplied,
+    HoldAddresses,
+    ReportFacts,
+    SpanEnded,
+    WatchResources,
+)
+from holdfast.events.replication import ReplicasVerified
+from holdfast.events.state import Role
+from holdfast.history.spans import FILE_NAME as SPANS_FILE
+from holdfast.history.spans import SpanStore
+from holdfast.ids import ModuleId
+from holdfast.service.context import Context
+from holdfast.service.run import ready
+
+from services.statemachine.files import LifeMark, configured_modules, read_applied, write_wanted
+from services.statemachine.module_runner import ModuleRunner
+from services.statemachine.opening import BOOT, SHUTDOWN, open_module
+from services.statemachine.orders import CHECKERS
+
+RUN_VARIABLE = "HOLDFAST_RUN"
+"""Set by the supervisor; names one life of the node."""
+PLANNED_STOP_S = 75.0
+"""For all modules to stop; the supervisor waits a little longer (80 s)."""
+HOUSEKEEPING_S = 60.0
+HOUSEKEEPINGS_PER_RETENTION = 60
+SPANS_FLUSH_S = 1.0
+log = logging.getLogger("holdfast.statemachine")
+
+
+class StateMachine:
+    """All modules of this node."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.runners: dict[ModuleId, ModuleRunner] = {}
+        self.failures: dict[ModuleId, str] = {}
+        """Modules that cannot be run, and why."""
+        self._tasks: dict[ModuleId, asyncio.Task[None]] = {}
+        self._life = LifeMark(context.settings.run_dir, os.environ.get(RUN_VARIABLE, ""))
+        self._spans = SpanStore(context.settings.state_dir / SPANS_FILE)
+        self._verifications: dict[str, asyncio.Future[ReplicasVerified]] = {}
+
+    # -- modules
+
+    async def open_all(self) -> None:
+        """Begin or resume every module that has an applied configuration; one that cannot be opened stays closed."""
+        for module in configured_modules(self.context.settings):
+            try:
+                await self.open(module, read_applied(self.context.settings, module))
+            except HoldfastError as error:
+                log.error("module %s cannot be run: %s", module, error)
+                self.failures[module] = str(error)
+        self.write_wanted()
+
+    async def open(self, module: ModuleId, applied: ConfigurationApplied) -> ModuleRunner:
+        """Run a module. Raises what stands against it: ConfigError, StorageError."""
+        resumes = self._life.has_begun(module)
+        opened = await asyncio.to_thread(open_module, self.context, module, applied, resumes=resumes)
+        runner = ModuleRunner(self.context, module, opened)
+        self.failures.pop(module, None)
+        self.runners[module] = runner
+        task = asyncio.get_running_loop().create_task(runner.run())
+        task.add_done_callback(self._ended)
+        self._tasks[module] = task
+        if not resumes:
+            await runner.decide(applied)
+            self._life.begun(module)
+        if opened.starts:
+            await runner.decide(CommandRequested(action=Action.START, who=BOOT))
+        return runner
+
+    async def remove(self, module: ModuleId) -> None:
+        """Stop running a module (it has to be in STOP) and tell its services to let go."""
+        runner = self.runner(module)
+        task = self._tasks.pop(module)
+        task.remove_done_callback(self._ended)
+        task.cancel()
+        await asyncio.wait({task})
+        runner.close()
+        del self.runners[module]
+        self._life.forget(module)
+        await self._release(module, runner)
+        self.write_wanted()
+
+    def runner(self, module: str) -> ModuleRunner:
+        """Return a module that runs; raise NotFoundError that says why there is none."""
+        found = self.runners.get(ModuleId(module))
+        if found is None:
+            why = self.failures.get(ModuleId(module), "it is not configured on this node")
+            raise NotFoundError(f"module {module!r} does not run: {why}")
+        return found
+
+    def write_wanted(self) -> None:
+        """Tell the supervisor which optional services these modules need."""
+        wanted: list[str] = []
+        for module, runner in self.runners.items():
+            settings = runner.state.settings
+            watches = settings.watches
+            if settings.replication is not None:
+                wanted.append(f"rfs@{module}")
+            if any((watches.prim_processes, watches.second_processes, watches.sec_processes, watches.both_processes)):
+                wanted.append("checker-process")
+            if any((watches.prim_tcp, watches.second_tcp, watches.sec_tcp, watches.both_tcp)):
+                wanted.append("checker-tcp")
+        write_wanted(self.context.settings.run_dir, wanted)
+
+    def close(self) -> None:
+        for task in self._tasks.values():
+            task.remove_done_callback(self._ended)
+            task.cancel()
+        for runner in self.runners.values():
+            runner.close()
+        self._spans.close()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A runner never ends by itself: what it could not make durable it must not act on, and neither may we."""
+        if not task.cancelled() and task.exception() is not None:
+            self.context.stopping.set()
+
+    def raise_failure(self) -> None:
+        """Raise what ended a runner, so that the harness reports it and the supervisor starts us again."""
+        for task in self._tasks.values():
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    async def _release(self, module: ModuleId, runner: ModuleRunner) -> None:
+        settings = runner.state.settings
+        announce = AnnounceState(
+            announcement=runner.state.announcement,
+            peer=settings.peer,
+            port=settings.heartbeat_port,
+            pulse_ms=settings.heartbeat_pulse_ms,
+            timeout_ms=settings.heartbeat_timeout_ms,
+            links=(),
+        )
+        await self.order(module, "vip", HoldAddresses(addresses=(), held=False))
+        for checker in CHECKERS:
+            await self.order(module, checker, WatchResources())
+        await self.order(module, "heartbeat", announce)
+
+    # -- the bus
+
+    async def order(self, module: ModuleId, service: str, order: object) -> None:
+        """Give one order to one service."""
+        subject = subjects.order(self.context.settings.cluster, module, service, BY_PAYLOAD[type(order)].name)
+        await self.context.bus.publish(subject, codec.encode(self.context.envelope(module, order)))
+
+    async def hear(self, envelope: Envelope[object]) -> None:
+        """Take a fact from the bus to the modules that it is about. Our own have been taken already."""
+        if envelope.source == self.context.name and not isinstance(envelope.payload, SpanEnded):
+            return
+        if isinstance(envelope.payload, SpanEnded):
+            self._spans.add(envelope.payload)
+            return
+        if isinstance(envelope.payload, ReplicasVerified):
+            waiting = self._verifications.pop(envelope.payload.request, None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(envelope.payload)
+        if not BY_PAYLOAD[type(envelope.payload)].recorded:
+            return
+        for module, runner in self.runners.items():
+            if envelope.module in (module, NODE_SCOPE):
+                runner.submit(envelope)
+
+    def expect_verification(self, request: str) -> asyncio.Future[ReplicasVerified]:
+        """Return what will hold the answer to a comparison of replicas."""
+        future: asyncio.Future[ReplicasVerified] = asyncio.get_running_loop().create_future()
+        self._verifications[request] = future
+        return future
+
+    async def ask_for_facts(self) -> None:
+        """Have every service say what it now observes, and repeat all orders."""
+        for runner in list(self.runners.values()):
+            await runner.send_all()
+        await self.order(NODE_SCOPE, "all", ReportFacts())
+
+    # -- time
+
+    async def keep_house(self) -> None:
+        """Flush spans, keep journals within their limits, ask again for what a flood made us drop."""
+        turns_per_round = int(HOUSEKEEPING_S / SPANS_FLUSH_S)
+        turn = 0
+        while True:
+            await asyncio.sleep(SPANS_FLUSH_S)
+            turn += 1
+            self._spans.flush()
+            if any(runner.needs_report for runner in self.runners.values()):
+                for runner in self.runners.values():
+                    runner.needs_report = False
+                await self.ask_for_facts()
+            if turn % turns_per_round == 0:
+                for runner in list(self.runners.values()):
+                    await asyncio.to_thread(runner.journal.checkpoint)
+            if turn % (turns_per_round * HOUSEKEEPINGS_PER_RETENTION) == 0:
+                for runner in list(self.runners.values()):
+                    runner.retain()
+
+    async def stop_modules(self) -> None:
+        """The planned stop before the node ends: stop scripts run, and peers take over at once. Bounded."""
+        running = [runner for runner in self.runners.values() if runner.state.role is not Role.STOP]
+        for runner in running:
+            await runner.decide(CommandRequested(action=Action.STOP, who=SHUTDOWN))
+        try:
+            async with asyncio.timeout(PLANNED_STOP_S):
+                for runner in running:
+                    await runner.wait_stopped()
+        except TimeoutError:
+            late = [runner.module for runner in running if runner.state.role is not Role.STOP]
+            log.error("not stopped within %g s, given up: %s", PLANNED_STOP_S, ", ".join(late))
+
+
+async def serve(context: Context) -> None:
+    """Run until told to stop; then stop the modules, unless the supervisor is gone and everything ends anyway."""
+    from services.statemachine.asks import answer_all
+
+    supervisor = os.getppid()
+    machine = StateMachine(context)
+    house = asyncio.get_running_loop().create_task(machine.keep_house())
+    try:
+        await context.on_events(machine.hear)
+        await machine.open_all()
+        await answer_all(machine)
+        context.bus.on_reconnected(machine.ask_for_facts)
+        await ready(context)
+        await machine.ask_for_facts()
+        await context.stopping.wait()
+        machine.raise_failure()
+        if os.getppid() == supervisor:
+            await machine.stop_modules()
+    finally:
+        house.cancel()
+        machine.close()

@@ -1,0 +1,68 @@
+"""What the demonstration tells the cluster, and how it reads the answers."""
+
+from __future__ import annotations
+
+from holdfast.config.parse import parse_cluster
+from holdfast.demo.cluster import LANS, NODES, cluster_xml, comparison, moment
+from holdfast.demo.phases import Moment
+from holdfast.demo.screen import Screen
+from holdfast.demo.story import Window, resync_of
+from rich.console import Console
+
+
+def test_cluster_configuration_names_every_node_on_every_lan() -> None:
+    cluster = parse_cluster(cluster_xml(NODES, LANS).encode(), "cluster.xml")
+    assert cluster.warnings == ()
+    assert [[node.address for node in lan.nodes] for lan in cluster.lans] == [
+        ["10.77.1.11", "10.77.1.12"],
+        ["10.77.2.11", "10.77.2.12"],
+    ]
+
+
+def test_answer_of_a_comparison_is_read() -> None:
+    result = {"files": 3, "bytes": 9, "equal": False, "differences": [{"path": "/b", "what": "x"}, {"path": "/a"}]}
+    read = comparison("now", result, ("/a", "/b"))
+    assert (read.files, read.bytes, read.differences) == (3, 9, ("/a", "/b"))
+    assert read.is_right
+
+
+def progress(at_ns: int, kind: str, files: int, *, node: str = "node1") -> Moment:
+    """A primary's report about a resync."""
+    fields = {"progress": {"kind": kind, "files_done": files, "bytes_done": files * 10}}
+    return Moment(node=node, name="replication.reported", at_ns=at_ns, fields=fields)
+
+
+def test_last_report_of_progress_in_the_window_counts() -> None:
+    moments = (
+        progress(5, "full", 99),
+        progress(1_000_000_000, "difference", 1),
+        progress(1_500_000_000, "difference", 4, node="node2"),
+        progress(3_000_000_000, "difference", 2),
+        progress(9_000_000_000, "full", 99),
+    )
+    resync = resync_of("node2", moments, node="node1", window=Window(from_ns=10, to_ns=4_000_000_000))
+    assert (resync.kind, resync.files, resync.bytes, resync.seconds) == ("difference", 2, 20, 2.0)
+
+
+def test_resync_without_a_report_copied_nothing() -> None:
+    resync = resync_of("node2", (progress(5, "", 0),), node="node1", window=Window(from_ns=0, to_ns=9))
+    assert (resync.kind, resync.files, resync.bytes) == ("nothing to copy", 0, 0)
+
+
+def test_entry_of_the_timeline_is_read() -> None:
+    entry = {"node": "node1", "name": "peer.lost", "at_mono_ns": 7, "payload": {"reason": "silence"}}
+    assert moment(entry) == Moment(node="node1", name="peer.lost", at_ns=7, fields={"reason": "silence"})
+
+
+def test_piped_progress_is_plain_lines() -> None:
+    console = Console(force_terminal=False, width=200)
+    screen = Screen(console)
+    with console.capture() as capture, screen.running():
+        with screen.step("something is done"):
+            pass
+        screen.note("something is noted")
+    lines = capture.get().splitlines()
+    assert "… something is done" in lines[0]
+    assert "✓ something is done" in lines[1]
+    assert "· something is noted" in lines[2]
+    assert "\x1b" not in capture.get()
