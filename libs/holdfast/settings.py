@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, OperatorError
 from holdfast.ids import ClusterId, ModuleId, NodeId, checked_name
 
 LIFELINE_PORT = 4800
 """TCP port of the supervisor's lifeline; the model product's node membership uses the same number on UDP."""
 HTTP_PORT = 9010
+SETTINGS = frozenset({"node", "cluster", "http_port", "lifeline_port", "otlp_endpoint"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,31 +44,56 @@ class NodeSettings:
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> NodeSettings:
     """Read `node.toml` in the configuration directory; raise ConfigError that names the file and the field."""
-    config_dir = Path(environment.get("HOLDFAST_CONFIG_DIR", "/etc/holdfast"))
+    config_dir = _directory(environment, "HOLDFAST_CONFIG_DIR", "/etc/holdfast")
     path = config_dir / "node.toml"
-    values: dict[str, object] = {}
-    if path.exists():
-        try:
-            values = tomllib.loads(path.read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise ConfigError(f"{path}: {error}", hint='a TOML file with at least: node = "name"') from error
-    unknown = set(values) - {"node", "cluster", "http_port", "lifeline_port", "otlp_endpoint"}
+    values = _read(path)
+    unknown = sorted(set(values) - SETTINGS)
     if unknown:
-        raise ConfigError(f"{path}: unknown setting {sorted(unknown)[0]!r}")
-    node = environment.get("HOLDFAST_NODE", str(values.get("node", os.uname().nodename.split(".")[0])))
+        raise ConfigError(f"{path}: unknown setting {unknown[0]!r}", hint=f"known are {', '.join(sorted(SETTINGS))}")
+    node = environment.get("HOLDFAST_NODE") or _text(path, values, "node", os.uname().nodename.split(".")[0])
     return NodeSettings(
-        node=NodeId(checked_name("node", node)),
-        cluster=ClusterId(checked_name("cluster", str(values.get("cluster", "main")))),
+        node=NodeId(_name(path, "node", node)),
+        cluster=ClusterId(_name(path, "cluster", _text(path, values, "cluster", "main"))),
         config_dir=config_dir,
-        state_dir=Path(environment.get("HOLDFAST_STATE_DIR", "/var/lib/holdfast")),
-        run_dir=Path(environment.get("HOLDFAST_RUN_DIR", "/run/holdfast")),
+        state_dir=_directory(environment, "HOLDFAST_STATE_DIR", "/var/lib/holdfast"),
+        run_dir=_directory(environment, "HOLDFAST_RUN_DIR", "/run/holdfast"),
         http_port=_port(path, "http_port", values.get("http_port", HTTP_PORT)),
         lifeline_port=_port(path, "lifeline_port", values.get("lifeline_port", LIFELINE_PORT)),
-        otlp_endpoint=environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", str(values.get("otlp_endpoint", ""))),
+        otlp_endpoint=environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or _text(path, values, "otlp_endpoint", ""),
     )
 
 
+def _read(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: {error}", hint='a TOML file with at least: node = "name"') from error
+
+
+def _directory(environment: Mapping[str, str], variable: str, default: str) -> Path:
+    path = Path(environment.get(variable) or default)
+    if not path.is_absolute():
+        raise ConfigError(f"{variable}={str(path)!r} is not absolute", hint=f"a path such as {default}")
+    return path
+
+
+def _text(path: Path, values: Mapping[str, object], name: str, default: str) -> str:
+    value = values.get(name, default)
+    if not isinstance(value, str):
+        raise ConfigError(f"{path}: {name} = {value!r} is not a text", hint=f'{name} = "…"')
+    return value
+
+
+def _name(path: Path, kind: str, text: str) -> str:
+    try:
+        return checked_name(kind, text)
+    except OperatorError as error:
+        raise ConfigError(f"{path}: {error.message}", hint=error.hint) from error
+
+
 def _port(path: Path, name: str, value: object) -> int:
-    if not isinstance(value, int) or not 1 <= value <= 65_535:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 65_535:
         raise ConfigError(f"{path}: {name} = {value!r} is not a port", hint="1 to 65535")
     return value

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import importlib
 
-GENERATORS = ("holdfast.core.document", "holdfast.events.document", "holdfast.config.document")
+GENERATORS = (
+    "holdfast.core.document",
+    "holdfast.events.document",
+    "holdfast.events.schema",
+    "holdfast.config.document",
+)
 
 
 def main() -> None:

@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from holdfast.errors import NotFoundError
+from holdfast.history.spans import FILE_NAME as SPANS
+from holdfast.history.spans import SpanStore
 from holdfast.journal.port import CommandNoted, ResourceAssigned, StateNoted
 from holdfast.journal.sql import SqlJournal
 from holdfast.settings import NodeSettings
 
 from services.gateway.files.limits import LINES_MAX
 from services.gateway.files.modules import module_place
+from services.gateway.timeline import Recorded
 from services.gateway.wording import Level, Line, line_of, line_of_state
 
 NOTES = "notes.jsonl"
@@ -78,6 +81,28 @@ def states(settings: NodeSettings, module: str, limit: int) -> Sequence[StateNot
 def commands(settings: NodeSettings, module: str, limit: int) -> Sequence[CommandNoted]:
     with journal_of(settings, module) as journal:
         return journal.commands(limit=limit)
+
+
+@contextmanager
+def spans_of(settings: NodeSettings) -> Iterator[SpanStore]:
+    """Open this node's store of spans for reading; NotFoundError when there is none yet."""
+    path = settings.state_dir / SPANS
+    if not path.exists():
+        raise NotFoundError("this node has no traces yet")
+    store = SpanStore(path, read_only=True)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def recorded(journal: SqlJournal, node: str, *, limit: int) -> Recorded:
+    """Read what a timeline of about `limit` entries needs."""
+    after = max(0, journal.last_sequence() - limit * EVENTS_PER_LINE)
+    events = [record.envelope for record in journal.read(after=after)]
+    first_ns = events[0].at_wall_ns if events else 0
+    noted = [state for state in journal.states(limit=limit) if state.wall_ns >= first_ns]
+    return Recorded(node=events[0].node if events else node, events=events, states=noted)
 
 
 def _notes(settings: NodeSettings, module: str) -> list[Line]:

@@ -53,7 +53,6 @@ class Hub:
         self._kept: deque[Item] = deque(maxlen=KEPT)
         self._readers: set[_Reader] = set()
         self._news = asyncio.Condition()
-        self._count_taken = 0
         self.figures: dict[str, Figures] = {}
         self.closing = asyncio.Event()
 
@@ -63,7 +62,6 @@ class Hub:
 
     async def put(self, item: Item) -> None:
         self._kept.append(item)
-        self._count_taken += 1
         for reader in self._readers:
             try:
                 reader.queue.put_nowait(item)
@@ -77,16 +75,6 @@ class Hub:
         self.closing.set()
         async with self._news:
             self._news.notify_all()
-
-    @property
-    def newest(self) -> int:
-        """Number of the newest fact, for `since`."""
-        return self._count_taken
-
-    def since(self, number: int) -> list[Item]:
-        """The facts after one number, those of them that are still kept."""
-        count = min(self._count_taken - number, len(self._kept))
-        return list(self._kept)[-count:] if count > 0 else []
 
     async def changed(self, timeout_s: float) -> None:
         """Return when a fact has come, or after `timeout_s`."""

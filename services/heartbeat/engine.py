@@ -88,9 +88,10 @@ class Engine:
         """Have the present condition of one module, or of all, told again."""
         self._command(lambda _at_ns: self._repeat(module))
 
-    def set_farewell(self, module: ModuleId, why: str) -> None:
-        """From now on say goodbye in every beat of a module, or, with an empty reason, what its order says."""
-        self._command(lambda at_ns: self._set_farewell(module, why, at_ns))
+    def dismiss(self, module: ModuleId, why: str) -> None:
+        """Say goodbye in the name of a module and forget its order."""
+        self._memory.forget_order(module)
+        self._command(lambda _at_ns: self._dismiss(module, why))
 
     def take_facts(self) -> list[tuple[ModuleId, Fact, int]]:
         """Facts since the last call, oldest first, each with the monotonic time at which it was found."""
@@ -239,11 +240,13 @@ class Engine:
             if module is None or name == module:
                 beats.repeat()
 
-    def _set_farewell(self, module: ModuleId, why: str, at_ns: int) -> None:
-        beats = self._modules.get(module)
-        if beats is not None and beats.farewell != why:
-            beats.farewell = why
-            beats.send(at_ns)
+    def _dismiss(self, module: ModuleId, why: str) -> None:
+        beats = self._modules.pop(module, None)
+        if beats is not None:
+            for _ in range(FAREWELLS):
+                beats.say_goodbye(why)
+            beats.close()
+        self._keep_lifelines()
 
     def _say_goodbye(self, why: str) -> None:
         for beats in self._modules.values():

@@ -7,13 +7,13 @@ import functools
 import logging
 import os
 
-from holdfast.bus import subjects
-from holdfast.errors import EnvironmentFaultError, UnavailableError
+from holdfast.errors import EnvironmentFaultError
 from holdfast.events.envelope import NODE_SCOPE, Envelope
 from holdfast.events.membership import PeerLost, PeerReported
 from holdfast.events.module import AnnounceState
 from holdfast.ids import ModuleId
 from holdfast.service.context import Context
+from holdfast.service.ending import node_is_ending
 from holdfast.service.run import ready
 
 from services.heartbeat.engine import Engine
@@ -21,13 +21,12 @@ from services.heartbeat.lease import Lease
 
 log = logging.getLogger("holdfast.heartbeat")
 
-ASK_INTERVAL_S = 2.0
-ASK_TIMEOUT_S = 1.0
-LET_GO_S = 0.5
-"""After the death of the supervisor beats go on for so long: vip lets go before the peer is told that it may act."""
+LOOK_INTERVAL_S = 5.0
+LET_GO_S = 0.3
+"""When the node ends, beats go on for so long: vip lets go before the peer is told that it may act."""
 WORDS_STOPPED = "the node stops"
 WORDS_ORPHANED = "its supervisor died"
-WORDS_UNDECIDED = "its state machine has been silent for too long"
+WORDS_UNCONFIRMED = "nobody has confirmed its order"
 
 
 async def serve(context: Context, engine: Engine) -> None:
@@ -39,17 +38,18 @@ async def serve(context: Context, engine: Engine) -> None:
     await context.on_order(AnnounceState, shell.obey)
     context.on_report(shell.report)
     engine.repeat(None)
-    tasks = [loop.create_task(shell.pump()), loop.create_task(shell.watch_decider())]
+    tasks = [loop.create_task(shell.pump()), loop.create_task(shell.watch_lease())]
     await ready(context)
     stop = loop.create_task(context.stopping.wait())
     try:
         await asyncio.wait({stop, tasks[0]}, return_when=asyncio.FIRST_COMPLETED)
         if tasks[0].done():
             tasks[0].result()
-        orphaned = os.getppid() != parent
-        if orphaned:
+        words = ""
+        if await node_is_ending(context.settings):
+            words = WORDS_ORPHANED if os.getppid() != parent else WORDS_STOPPED
             await asyncio.sleep(LET_GO_S)
-        await asyncio.to_thread(engine.stop, WORDS_ORPHANED if orphaned else WORDS_STOPPED)
+        await asyncio.to_thread(engine.stop, words)
     finally:
         for task in [*tasks, stop]:
             task.cancel()
@@ -74,9 +74,8 @@ class Shell:
     async def obey(self, order: Envelope[AnnounceState]) -> None:
         """Hand an order to the engine; an order is also a sign of life of the decider."""
         self._engine.hybrid.observe(order.hybrid)
-        self._lease.ordered(order.module, self._context.clock.mono_ns())
+        self._lease.ordered(order.module)
         self._engine.obey(order.module, order.payload)
-        self._judge_decider()
 
     async def report(self, module: ModuleId) -> None:
         self._engine.repeat(None if module == NODE_SCOPE else module)
@@ -95,20 +94,10 @@ class Shell:
             if self._engine.failure is not None:
                 raise EnvironmentFaultError(f"the thread of beats failed: {self._engine.failure!r}")
 
-    async def watch_decider(self) -> None:
-        """Ask the state machine now and then whether it is there, and stop claiming a role when it is gone for good."""
-        subject = subjects.ask(self._context.settings.cluster, "statemachine", "alive")
+    async def watch_lease(self) -> None:
+        """End beats that no state machine stands behind, with a word to the peer."""
         while True:
-            try:
-                await self._context.bus.ask(subject, b"", timeout_s=ASK_TIMEOUT_S)
-                self._lease.answered(self._context.clock.mono_ns())
-            except UnavailableError:
-                pass
-            self._judge_decider()
-            await asyncio.sleep(ASK_INTERVAL_S)
-
-    def _judge_decider(self) -> None:
-        for module, is_in_force in self._lease.judge(self._context.clock.mono_ns()):
-            if not is_in_force:
-                log.error("beats of %s say goodbye: %s", module, WORDS_UNDECIDED)
-            self._engine.set_farewell(module, "" if is_in_force else WORDS_UNDECIDED)
+            for module in self._lease.run_out(self._context.clock.mono_ns()):
+                log.error("beats of %s end: %s", module, WORDS_UNCONFIRMED)
+                self._engine.dismiss(module, WORDS_UNCONFIRMED)
+            await asyncio.sleep(LOOK_INTERVAL_S)

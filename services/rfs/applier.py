@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable, Sequence
 
 from holdfast.errors import StorageError
+
 from services.rfs import beneath, equaliser
 from services.rfs.applied import AppliedState
 from services.rfs.beneath import Beneath

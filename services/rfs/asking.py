@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 
 from holdfast.errors import UnavailableError
+
 from services.rfs import link
 from services.rfs.core import noting, requests
 from services.rfs.core.paths import Entry

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from holdfast.errors import StorageError
+
 from services.rfs.core import noting
 from services.rfs.core import operations as ops
 from services.rfs.core.limits import JOURNAL_ENTRIES_MAX, JOURNAL_SEGMENT_BYTES, ZONE_BYTES, ZONES_PER_CHANGE_MAX
@@ -141,6 +142,15 @@ class ChangeJournal:
     @last_session.setter
     def last_session(self, session: str) -> None:
         self._write_state({**self._state(), "last_session": session})
+
+    def use_directories(self, paths: tuple[str, ...]) -> None:
+        """Say which directories the numbers of the entries mean; when they mean others now, nothing is in common."""
+        state = self._state()
+        if state.get("directories") == list(paths):
+            return
+        if "directories" in state:
+            self.clear()
+        self._write_state({"directories": list(paths)})
 
     @property
     def closed_at_ns(self) -> int:

@@ -43,7 +43,7 @@ class Promise(Enum):
 class Engine:
     """Hot path of a primary; on a secondary it only says that nothing may be written. Thread-safe."""
 
-    def __init__(self, window: Window, journal: ChangeJournal, root_fds: Sequence[int]) -> None:
+    def __init__(self, window: Window, journal: ChangeJournal, root_fds: Sequence[int] = ()) -> None:
         self.order = threading.RLock()
         self.window = window
         self.journal = journal
@@ -106,6 +106,10 @@ class Engine:
         return self._writable
 
     # What replication itself calls.
+
+    def use_roots(self, root_fds: Sequence[int]) -> None:
+        """The descriptors of the real directories, when they are opened after the engine was made."""
+        self._root_fds = tuple(root_fds)
 
     @property
     def promise(self) -> Promise:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from holdfast.clock import Clock
-from holdfast.errors import EnvironmentFaultError, HoldfastError, PeerError
+from holdfast.errors import EnvironmentFaultError, HoldfastError, PeerError, UnavailableError
+
 from services.rfs import beneath, link
 from services.rfs.asking import Asking
 from services.rfs.core.markers import Checkpoint, InStep
@@ -81,6 +82,7 @@ class Primary:
         self._checkpoints = itertools.count(1)
         self._previous_segment = -1
         self._checkpointed_at = -1
+        self._ordered = ""
         self.full = False
         """The next resync compares all contents, whatever the journals say."""
         self.throttle = Throttle(settings.bytes_per_second, clock)
@@ -91,19 +93,18 @@ class Primary:
 
     # Orders.
 
-    def start(self, *, in_step: bool) -> None:
-        """Listen. `in_step`: the order says so, and the window of an earlier worker decides with whom."""
+    def start(self, *, session: str) -> None:
+        """Listen. `session`: promises need the peer in it, as they did for an earlier worker; empty: alone."""
         engine = self._engine
         window = engine.window
-        resumed = window.in_step and window.session != "" and window.epoch == self._settings.epoch
-        if in_step and resumed:
-            log.info("going on in session %s at %d", window.session, window.applied)
+        self._ordered = session
+        if session and window.in_step and window.session == session:
+            log.info("going on in session %s at %d", session, window.applied)
             with engine.order:
                 engine.start_stream(None)
-            engine.allow(Promise.PEER, writable=True)
         else:
             engine.begin_session("", self._settings.epoch)
-            engine.allow(Promise.PEER if in_step else Promise.ALONE, writable=True)
+        engine.allow(Promise.PEER if session else Promise.ALONE, writable=True)
         self._listener = self._listen()
         for target, name in ((self._accept, "rfs-accept"), (self._keep_checkpoints, "rfs-checkpoint")):
             thread = threading.Thread(target=target, name=name, daemon=True)
@@ -116,6 +117,7 @@ class Primary:
             if self._engine.promise is Promise.ALONE:
                 return
             log.warning("going on alone; a secondary will be resynchronised")
+            self._ordered = ""
             self._engine.allow(Promise.ALONE, writable=True)
             self._end_session()
 
@@ -124,13 +126,14 @@ class Primary:
         with self._lock:
             engine = self._engine
             window = engine.window
-            if window.in_step and window.session == session:
-                engine.allow(Promise.PEER, writable=True)
+            if session == self._ordered:
                 return
-            if session != self.proposed_session:
+            self._ordered = session
+            if session != self.proposed_session or not session:
                 # The session is not here: promises freeze until the order changes, because the peer may be relying on them.
                 engine.allow(Promise.PEER, writable=True)
                 return
+            self.proposed_session = ""
             engine.journal.last_session = session
             with engine.order:
                 window.in_step = True
@@ -177,12 +180,12 @@ class Primary:
     @property
     def in_step_session(self) -> str:
         window = self._engine.window
-        return window.session if window.in_step and self._engine.promise is Promise.PEER else ""
+        return self._ordered if window.in_step and window.session == self._ordered else ""
 
     @property
     def broken_session(self) -> str:
         """The session in which promises are frozen because the link is gone."""
-        return "" if self._engine.connected else self.in_step_session
+        return "" if self.in_step_session and self._engine.connected else self._ordered
 
     @property
     def resyncing(self) -> bool:
@@ -361,7 +364,8 @@ class Primary:
         except (HoldfastError, OSError) as error:
             with self._lock:
                 if self._resync is resync:
-                    self.failed = "" if self._ended.is_set() else f"resync: {error}"
+                    # A link that broke is tried again by itself; what fails here needs a person.
+                    self.failed = "" if isinstance(error, UnavailableError) else f"resync: {error}"
                     log.warning("resync of session %s ended: %s", session, error)
                     self._end_session()
         else:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from holdfast.clock import Clock
 from holdfast.errors import UnavailableError
+
 from services.rfs import beneath, rows
 from services.rfs.asking import Asking
 from services.rfs.core import operations as ops
@@ -33,7 +34,7 @@ log = logging.getLogger("holdfast.rfs.resync")
 
 ROWS_PER_REQUEST = 1000
 PIECE_BYTES = 256 << 10
-"""Copied under one hold of `order`: an application's operation waits for at most this."""
+"""Copied under one hold of `order` in files of more than one zone: an application's operation waits for this."""
 AHEAD_BYTES = 8 << 20
 """Copied bytes under way beyond what is applied: keeps the link busy and leaves the window to the applications."""
 CONNECT_S = 10.0
@@ -41,6 +42,11 @@ _PUNCH_HOLE = 3
 """FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE of linux/falloc.h."""
 _ZEROS = bytes(PIECE_BYTES)
 _ROUND_PAUSE_S = 0.01
+PATIENT_ROUNDS = 8
+"""After as many rounds applications change as fast as we copy: the rest, if small, is copied while they wait."""
+HELD_PATHS_MAX = 500
+HELD_BYTES_MAX = 32 << 20
+"""Limits of what is copied while applications wait: some tenths of a second."""
 
 
 @dataclass(slots=True)
@@ -124,8 +130,12 @@ class Resync:
         log.info("resync begins: %s, %d entries", self._plan.kind, len(self._pending.set))
         with ThreadPoolExecutor(self._readers, thread_name_prefix="rfs-resync") as pool:
             try:
-                while not self._round(self._pending, pool):
+                rounds = 0
+                while not self._is_finished(self._pending):
                     self._check()
+                    rounds += 1
+                    if rounds <= PATIENT_ROUNDS or not self._round_held(self._pending):
+                        self._round(self._pending, pool)
             finally:
                 self._ended.set()
         log.info(
@@ -146,16 +156,20 @@ class Resync:
             entries += [Entry(tree=tree.index, path=b"", extent=extent) for tree in self._trees]
         return entries
 
-    def _round(self, pending: Pending, pool: ThreadPoolExecutor) -> bool:
-        """Everything pending now, once; True when nothing is left."""
+    def _is_finished(self, pending: Pending) -> bool:
+        """True, and everything is streamed from here on, when nothing is left."""
+        with self._engine.order:
+            if not pending.is_empty:
+                return False
+            self._restore_directory_times(pending)
+            self._engine.finish_pending()
+            return True
+
+    def _round(self, pending: Pending, pool: ThreadPoolExecutor | None) -> None:
+        """Look at everything that is pending now, once."""
         with self._engine.order:
             subtrees = pending.set.subtrees()
             paths = pending.set.paths()
-            if not subtrees and not paths:
-                self._restore_directory_times(pending)
-                if pending.is_empty:
-                    self._engine.finish_pending()
-                    return True
         for tree, top, contents in subtrees:
             self._compare(pending, tree, top, contents=contents)
         if paths:
@@ -163,7 +177,17 @@ class Resync:
         elif not subtrees:
             self._ended.wait(_ROUND_PAUSE_S)
         self._changed()
-        return False
+
+    def _round_held(self, pending: Pending) -> bool:
+        """Copy the rest while applications wait, if it is small; False when it is not."""
+        with self._engine.order:
+            paths = pending.set.paths()
+            if len(paths) > HELD_PATHS_MAX or pending.set.subtrees():
+                return False
+            if sum(self._size(tree, path) for tree, path in paths) > HELD_BYTES_MAX:
+                return False
+            self._round(pending, None)
+            return True
 
     # Comparing whole subtrees.
 
@@ -188,8 +212,8 @@ class Resync:
 
     # Making single paths equal.
 
-    def _equalise_all(self, pending: Pending, paths: list[tuple[int, bytes]], pool: ThreadPoolExecutor) -> None:
-        """Directories, links and removals in order; then contents, several files at once."""
+    def _equalise_all(self, pending: Pending, paths: list[tuple[int, bytes]], pool: ThreadPoolExecutor | None) -> None:
+        """Directories, links and removals in order; then contents, with a pool several at once."""
         self.counts.files_total = self.counts.files_done + len(paths)
         files: list[tuple[int, bytes, Row | None]] = []
         for start in range(0, len(paths), ROWS_PER_REQUEST):
@@ -202,8 +226,12 @@ class Resync:
                     if not self._equalise_name(pending, tree, path, theirs):
                         files.append((tree, path, theirs))
         self.counts.bytes_total = self.counts.bytes_done + sum(self._size(tree, path) for tree, path, _ in files)
-        for done in [pool.submit(self._copy, pending, *file) for file in files]:
-            done.result()
+        if pool is None:
+            for file in files:
+                self._copy(pending, *file)
+        else:
+            for done in [pool.submit(self._copy, pending, *file) for file in files]:
+                done.result()
         with self._engine.order:
             self._restore_directory_times(pending)
 
@@ -350,9 +378,16 @@ class Resync:
         try:
             known = theirs if theirs is not None and theirs.is_regular else None
             differing, filled = self._differing(fd, tree, path, change, known)
-            zones = self._admit(pending, tree, path, theirs, fd, differing)
-            if zones is not None:
-                self._copy_zones(pending, tree, path, fd, zones, filled)
+            self._wait_for_room(min(len(differing), 1) * min(ZONE_BYTES, os.fstat(fd).st_size))
+            with self._engine.order:
+                zones = self._admit(pending, tree, path, theirs, fd, differing)
+                if zones is None:
+                    return
+                if len(zones) <= 1:
+                    # One hold for a small file: each is a place in the queue behind all applications.
+                    self._copy_zones(pending, tree, path, fd, zones, filled, held=True)
+                    return
+            self._copy_zones(pending, tree, path, fd, zones, filled, held=False)
         finally:
             os.close(fd)
 
@@ -398,12 +433,22 @@ class Resync:
             return sorted(zone for zone in zones if zone < count)
 
     def _copy_zones(
-        self, pending: Pending, tree: int, path: bytes, fd: int, zones: list[int], filled: set[int]
+        self,
+        pending: Pending,
+        tree: int,
+        path: bytes,
+        fd: int,
+        zones: list[int],
+        filled: set[int],
+        *,
+        held: bool,
     ) -> None:
+        """Send the zones piece by piece, then the modification time; `held`: the caller holds `order` all along."""
         for zone in zones:
             for offset in range(zone * ZONE_BYTES, (zone + 1) * ZONE_BYTES, PIECE_BYTES):
                 self._check()
-                self._wait_for_room(PIECE_BYTES)
+                if not held:
+                    self._wait_for_room(PIECE_BYTES)
                 with self._engine.order:
                     if not pending.is_equalising(tree, path):
                         return

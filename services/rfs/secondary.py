@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.errors import HoldfastError, PeerError, StorageError, UnavailableError
+
 from services.rfs import link
 from services.rfs.applied import AppliedState
 from services.rfs.applier import Applier, OutOfStepError
@@ -32,7 +33,7 @@ from services.rfs.syncing import Syncing
 log = logging.getLogger("holdfast.rfs.secondary")
 
 RECEIVE_BYTES = 4 << 20
-assert RECEIVE_BYTES >= 2 * (BODY_BYTES_MAX + record.HEADER.size)
+assert 2 * (BODY_BYTES_MAX + record.HEADER.size) <= RECEIVE_BYTES
 DIAL_PAUSE_S_MIN = 0.02
 DIAL_PAUSE_S_MAX = 0.5
 """Between two attempts to reach the primary: short at first, because a restarted worker is back in tens of ms."""

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from holdfast.errors import StorageError
+
 from services.rfs.core import codec, record
 from services.rfs.core.limits import WINDOW_BYTES
 from services.rfs.core.markers import Item

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from holdfast.clock import Clock
 from holdfast.errors import UnavailableError
+
 from services.rfs import rows
 from services.rfs.asking import Asking
 from services.rfs.core.limits import ZONE_BYTES
@@ -100,9 +101,9 @@ class Verifier:
             return
         if not ours.is_regular or theirs is None or not theirs.is_regular:
             return
-        if ours.links > 1 and theirs.links > 1:
-            if firsts[0].setdefault(ours.inode, path) != firsts[1].setdefault(theirs.inode, path):
-                self._result.add(tree.index, path, "links: other names of the same file")
+        both = ours.links > 1 and theirs.links > 1
+        if both and firsts[0].setdefault(ours.inode, path) != firsts[1].setdefault(theirs.inode, path):
+            self._result.add(tree.index, path, "links: other names of the same file")
         self._compare_contents(tree, path, ours)
 
     def _compare_contents(self, tree: Tree, path: bytes, ours: Row) -> None:

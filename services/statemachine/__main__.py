@@ -6,7 +6,7 @@ import sys
 
 from holdfast.service.run import run_service
 
-from services.statemachine.service import serve
+from services.statemachine.serving import serve
 
 
 def main() -> int:

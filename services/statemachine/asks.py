@@ -11,7 +11,7 @@ from dataclasses import asdict
 from holdfast.bus import subjects
 from holdfast.core.settings import ModuleSettings
 from holdfast.core.state import State
-from holdfast.errors import ConfigError, HoldfastError, OperatorError, RefusedError, UnavailableError
+from holdfast.errors import ConfigError, HoldfastError, NotFoundError, OperatorError, RefusedError, UnavailableError
 from holdfast.events import codec
 from holdfast.events.module import Action, CommandRequested, ConfigurationRemoved, ResourceReported, SettingChanged
 from holdfast.events.replication import VerifyReplicas
@@ -21,7 +21,7 @@ from holdfast.ids import ModuleId, checked_name
 
 from services.statemachine.files import ModuleFiles, edited_differs, read_applied
 from services.statemachine.module_runner import ModuleRunner
-from services.statemachine.readmodel import Json, module_model
+from services.statemachine.readmodel import Json, failed_model, module_model
 from services.statemachine.service import StateMachine
 
 TEXT_CHARS_MAX = 1024
@@ -81,9 +81,11 @@ async def _command(machine: StateMachine, request: Request) -> Json:
 async def _state(machine: StateMachine, request: Request) -> Json:
     wanted = _text(request, "module", "")
     names = [ModuleId(wanted)] if wanted else list(machine.runners)
-    models = {name: _model(machine, machine.runner(name)) for name in names}
-    failures = {name: why for name, why in machine.failures.items() if wanted in ("", name)}
-    return {"node": machine.context.settings.node, "modules": models, "failures": failures}
+    models = [_model(machine, machine.runners[name]) for name in names if name in machine.runners]
+    broken = [failed_model(name, why) for name, why in machine.failures.items() if wanted in ("", name)]
+    if wanted and not models and not broken:
+        machine.runner(wanted)
+    return {"node": machine.context.settings.node, "modules": [*models, *broken]}
 
 
 def _model(machine: StateMachine, runner: ModuleRunner) -> Json:
@@ -139,7 +141,7 @@ async def _set(machine: StateMachine, request: Request) -> Json:
     resource, value = _text(request, "resource"), _text(request, "value")
     if not all(resource.partition(".")[::2]):
         raise OperatorError(f"resource {resource!r} is not valid", hint="class.id, for example custom.web")
-    report = ResourceReported(resource=resource, value=value, by=_text(request, "who", "operator"))
+    report = ResourceReported(resource=resource, value=value, by=_text(request, "by", "") or "operator")
     await runner.decide(report)
     return {"accepted": True, "reason": ""}
 
@@ -147,11 +149,12 @@ async def _set(machine: StateMachine, request: Request) -> Json:
 async def _get(machine: StateMachine, request: Request) -> Json:
     runner = machine.runner(_text(request, "module"))
     wanted = _text(request, "resource", "")
-    found = {item.resource: asdict(item) for item in runner.journal.resources() if wanted in ("", item.resource)}
-    if wanted and not found:
-        raise OperatorError(f"module {runner.module} has no resource {wanted!r}")
-    history = [asdict(item) for item in runner.journal.resource_history(wanted)] if wanted else []
-    return {"resources": found, "history": history}
+    found = {item.resource: asdict(item) for item in runner.journal.resources()}
+    if not wanted:
+        return {"resources": found}
+    if wanted not in found:
+        raise NotFoundError(f"module {runner.module} has no resource {wanted!r}")
+    return dict(found[wanted])
 
 
 async def _setting(machine: StateMachine, request: Request) -> Json:
@@ -171,7 +174,7 @@ async def _verify(machine: StateMachine, request: Request) -> Json:
         raise RefusedError(f"module {runner.module} replicates nothing")
     if not runner.state.is_primary:
         raise RefusedError("replicas are compared from the primary", hint="ask the other node")
-    name = secrets.token_hex(8)
+    name = _text(request, "request", "") or secrets.token_hex(8)
     answer = machine.expect_verification(name)
     await machine.order(runner.module, f"rfs@{runner.module}", VerifyReplicas(request=name))
     try:
@@ -198,7 +201,13 @@ def _action(request: Request) -> Action:
         raise OperatorError(f"there is no action {name!r}", hint=known) from None
 
 
+async def _alive(machine: StateMachine, _request: Request) -> Json:
+    """The sign of life on which the heartbeat goes on saying what we ordered last."""
+    return {"accepted": not machine.context.stopping.is_set(), "modules": len(machine.runners)}
+
+
 VERBS: Mapping[str, Answer] = {
+    "alive": _alive,
     "command": _command,
     "state": _state,
     "apply": _apply,

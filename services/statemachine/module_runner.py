@@ -59,6 +59,8 @@ class ModuleRunner:
         self.module = module
         self.state = opened.state
         self.journal = opened.journal
+        self._journalled = opened.state
+        """The state after the last event in the journal; ahead of `state` while its record is being written."""
         self.needs_report = False
         self._context = context
         self._authority = opened.authority
@@ -73,7 +75,7 @@ class ModuleRunner:
         self._opening = ModuleOpened(incarnation=opened.incarnation)
 
     async def run(self) -> None:
-        """Work until cancelled. Errors of the disk end it: a decision that cannot be made durable must not be acted on."""
+        """Work until cancelled. Errors of the disk end it: what cannot be made durable must not be acted on."""
         await self._take(_Job(envelope=self._context.envelope(self.module, self._opening)))
         while True:
             await self._take(await self._jobs.get())
@@ -149,6 +151,7 @@ class ModuleRunner:
         after = decision.state
         is_new_record = after.authority != before.authority
         self.journal.append(envelope, decision=decision.digest, durable=False)
+        self._journalled = after
         self._project(before, after, envelope)
         if at_once or is_new_record:
             self.journal.flush()
@@ -160,7 +163,6 @@ class ModuleRunner:
             self._tracer.record("authority record", start_wall_ns=began_ns, end_wall_ns=self._context.clock.wall_ns())
         self._since_snapshot += 1
         if self._since_snapshot >= SNAPSHOT_EVENTS:
-            self.state = after
             self._save()
 
     def _project(self, before: State, after: State, envelope: Envelope[object]) -> None:
@@ -200,7 +202,7 @@ class ModuleRunner:
         self.journal.flush()
 
     def _save(self) -> None:
-        self.journal.save(dump_state(self.state), kind=SnapshotKind.SAVED, wall_ns=self._context.clock.wall_ns())
+        self.journal.save(dump_state(self._journalled), kind=SnapshotKind.SAVED, wall_ns=self._context.clock.wall_ns())
         self._since_snapshot = 0
 
     async def _send(self, orders: dict[giving.Key, object], *, cause: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from holdfast.config.model import BootPolicy
 from holdfast.config.parse import parse_module
 from holdfast.core.state import State, Wish
+from holdfast.errors import StorageError
 from holdfast.events.module import Action, ConfigurationApplied
 from holdfast.events.state import Role
 from holdfast.history.decider import dump_state, first_state, load_state, step
@@ -35,10 +36,11 @@ class Opened:
     starts: bool
 
 
-def open_module(context: Context, module: ModuleId, applied: ConfigurationApplied, *, resumes: bool) -> Opened:
+def open_module(context: Context, module: ModuleId, applied: ConfigurationApplied | None) -> Opened:
     """Open journal and record. Raises StorageError, JournalBrokenError or ConfigError; nothing stays open then.
 
-    resumes: this life of the node had opened the module before, so roles and steps under way are those of the journal.
+    applied: what a new incarnation begins with. None: this life of the node had opened the module before, so its
+    configuration, role and the steps under way are those of the journal, and nothing outside may keep it from going on.
     """
     files = ModuleFiles(root=context.settings.module_dir(module))
     with contextlib.ExitStack() as undo:
@@ -48,7 +50,9 @@ def open_module(context: Context, module: ModuleId, applied: ConfigurationApplie
         undo.callback(journal.close)
         record = authority.read()
         known = restored(journal)
-        if resumes and known is not None:
+        if applied is None:
+            if known is None:
+                raise StorageError(f"{files.journal}: nothing of module {module} is recorded")
             if known.authority != record:
                 # Killed after the decision was journalled and before its record was written: nobody has seen it yet.
                 authority.write(known.authority)

@@ -47,6 +47,16 @@ def module_model(state: State, resources: Sequence[ResourceAssigned], *, edited:
     }
 
 
+def failed_model(module: str, why: str) -> Json:
+    """Return what is told about a module that cannot be run at all."""
+    return {
+        "module": module,
+        "role": str(Role.STOP),
+        "status": str(Status.NOT_READY),
+        "reason": f"cannot be run: {why}",
+    }
+
+
 def waiting_for(state: State) -> str:
     """Return in words what a module that is not Ready waits for; empty when it waits for nothing."""
     if state.status is Status.READY or (state.role is Role.STOP and state.is_idle):

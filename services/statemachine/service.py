@@ -27,7 +27,6 @@ from holdfast.history.spans import FILE_NAME as SPANS_FILE
 from holdfast.history.spans import SpanStore
 from holdfast.ids import ModuleId
 from holdfast.service.context import Context
-from holdfast.service.run import ready
 
 from services.statemachine.files import LifeMark, configured_modules, read_applied, write_wanted
 from services.statemachine.module_runner import ModuleRunner
@@ -41,6 +40,8 @@ PLANNED_STOP_S = 75.0
 HOUSEKEEPING_S = 60.0
 HOUSEKEEPINGS_PER_RETENTION = 60
 SPANS_FLUSH_S = 1.0
+RETRY_TURNS = 10
+"""Seconds after which a module that could not be opened (no name service yet, disk full) is tried again."""
 log = logging.getLogger("holdfast.statemachine")
 
 
@@ -62,24 +63,27 @@ class StateMachine:
     async def open_all(self) -> None:
         """Begin or resume every module that has an applied configuration; one that cannot be opened stays closed."""
         for module in configured_modules(self.context.settings):
+            if module in self.runners:
+                continue
             try:
-                await self.open(module, read_applied(self.context.settings, module))
+                resumes = self._life.has_begun(module)
+                await self.open(module, None if resumes else read_applied(self.context.settings, module))
             except HoldfastError as error:
-                log.error("module %s cannot be run: %s", module, error)
+                if self.failures.get(module) != str(error):
+                    log.error("module %s cannot be run: %s", module, error)
                 self.failures[module] = str(error)
         self.write_wanted()
 
-    async def open(self, module: ModuleId, applied: ConfigurationApplied) -> ModuleRunner:
-        """Run a module. Raises what stands against it: ConfigError, StorageError."""
-        resumes = self._life.has_begun(module)
-        opened = await asyncio.to_thread(open_module, self.context, module, applied, resumes=resumes)
+    async def open(self, module: ModuleId, applied: ConfigurationApplied | None) -> ModuleRunner:
+        """Run a module, resumed when `applied` is None. Raises what stands against it: ConfigError, StorageError."""
+        opened = await asyncio.to_thread(open_module, self.context, module, applied)
         runner = ModuleRunner(self.context, module, opened)
         self.failures.pop(module, None)
         self.runners[module] = runner
         task = asyncio.get_running_loop().create_task(runner.run())
         task.add_done_callback(self._ended)
         self._tasks[module] = task
-        if not resumes:
+        if applied is not None:
             await runner.decide(applied)
             self._life.begun(module)
         if opened.starts:
@@ -201,6 +205,8 @@ class StateMachine:
             await asyncio.sleep(SPANS_FLUSH_S)
             turn += 1
             self._spans.flush()
+            if self.failures and turn % RETRY_TURNS == 0:
+                await self.open_all()
             if any(runner.needs_report for runner in self.runners.values()):
                 for runner in self.runners.values():
                     runner.needs_report = False
@@ -224,26 +230,3 @@ class StateMachine:
         except TimeoutError:
             late = [runner.module for runner in running if runner.state.role is not Role.STOP]
             log.error("not stopped within %g s, given up: %s", PLANNED_STOP_S, ", ".join(late))
-
-
-async def serve(context: Context) -> None:
-    """Run until told to stop; then stop the modules, unless the supervisor is gone and everything ends anyway."""
-    from services.statemachine.asks import answer_all
-
-    supervisor = os.getppid()
-    machine = StateMachine(context)
-    house = asyncio.get_running_loop().create_task(machine.keep_house())
-    try:
-        await context.on_events(machine.hear)
-        await machine.open_all()
-        await answer_all(machine)
-        context.bus.on_reconnected(machine.ask_for_facts)
-        await ready(context)
-        await machine.ask_for_facts()
-        await context.stopping.wait()
-        machine.raise_failure()
-        if os.getppid() == supervisor:
-            await machine.stop_modules()
-    finally:
-        house.cancel()
-        machine.close()

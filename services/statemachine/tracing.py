@@ -30,7 +30,7 @@ class _Step:
 
 
 class TransitionTracer:
-    """Follows one module. It only watches: nothing is decided on what it knows, and a restart merely cuts a span short."""
+    """Follows one module. It only watches: nothing is decided on what it knows; a restart just cuts a span short."""
 
     def __init__(self, telemetry: Telemetry, module: str) -> None:
         self._telemetry = telemetry
@@ -47,7 +47,8 @@ class TransitionTracer:
         """
         if self._transition is not None or not is_settled(state):
             return replace(envelope, trace=envelope.trace if state.trace == "" else state.trace)
-        self._parent = envelope.trace or _trace_of_peer(envelope.payload)
+        is_of_peer = isinstance(envelope.payload, PeerReported)
+        self._parent = _trace_of_peer(envelope.payload) if is_of_peer else envelope.trace
         return replace(envelope, trace=new_span(self._parent))
 
     def observe(self, before: State, after: State, envelope: Envelope[object], *, now_wall_ns: int) -> None:
@@ -118,7 +119,7 @@ class TransitionTracer:
 
 
 def is_settled(state: State) -> bool:
-    """Nothing of a transition is under way (a secondary that resynchronises is settled in that sense: it may take hours)."""
+    """Nothing of a transition is under way. A resynchronising secondary is settled in that sense: it may take hours."""
     if not state.is_idle or state.leaving or state.promoting or state.claiming or state.wish:
         return False
     return state.status is not Status.TRANSIENT or state.role.value in ("SECOND", "WAIT")

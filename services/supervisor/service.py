@@ -24,7 +24,7 @@ from services.supervisor.control import SOCKET_NAME, ControlSocket
 from services.supervisor.kept import KeptDescriptors
 from services.supervisor.lifeline import Lifeline
 from services.supervisor.notify import Notice, NotifySocket
-from services.supervisor.registry import find
+from services.supervisor.registry import SERVICES, Registry
 from services.supervisor.unit import Run, Unit
 from services.supervisor.wanted import WantedServices
 
@@ -53,12 +53,12 @@ class Phase(Enum):
 class Supervisor:
     """Runs a node until it is told to stop (exit code 0) or has to give its roles up (exit code UNAVAILABLE)."""
 
-    def __init__(self, settings: NodeSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: NodeSettings, registry: Registry = SERVICES) -> None:
+        self._registry = registry
         self._selector = selectors.DefaultSelector()
         self._notify_path = settings.run_dir / "notify.sock"
         self._notify = NotifySocket(self._notify_path)
-        self._wanted = WantedServices(settings.run_dir)
+        self._wanted = WantedServices(settings.run_dir, registry)
         self._control = ControlSocket(self._selector, settings.run_dir / SOCKET_NAME, self._answer)
         self._lifeline = Lifeline(self._selector, settings.lifeline_port)
         self._lifeline_at_s = 0.0
@@ -178,7 +178,7 @@ class Supervisor:
 
     def _import_proven(self, name: str) -> None:
         """Load the code of a service that has just shown that it works, so that its next start needs no import."""
-        target = find(name)
+        target = self._registry.find(name)
         if target is not None and target.module not in self._imported:
             self._imported.add(target.module)
             with contextlib.suppress(ImportError):
@@ -220,7 +220,7 @@ class Supervisor:
         if unit.name == BUS:
             pid = start_program(BUS, self._bus.command, self._bus.environment)
         else:
-            target = find(unit.name)
+            target = self._registry.find(unit.name)
             assert target is not None, "only known services become units"
             sys.stderr.flush()
             environment = {"NOTIFY_SOCKET": str(self._notify_path), RUN_VARIABLE: self._run_id}

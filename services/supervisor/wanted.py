@@ -8,7 +8,7 @@ import logging
 import os
 from pathlib import Path
 
-from services.supervisor.registry import ALWAYS, find
+from services.supervisor.registry import Registry
 
 FILE_NAME = "services.json"
 SERVICES_MAX = 256
@@ -24,8 +24,9 @@ log = logging.getLogger("holdfast.supervisor")
 class WantedServices:
     """Says which services are to run; `fd` becomes readable when that may have changed."""
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, registry: Registry) -> None:
         self._path = run_dir / FILE_NAME
+        self._registry = registry
         library = ctypes.CDLL(None, use_errno=True)
         self.fd: int = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         mask = _IN_CLOSE_WRITE | _IN_MOVED_TO | _IN_DELETE
@@ -46,23 +47,23 @@ class WantedServices:
         optional: list[str] = []
         try:
             if self._path.exists():
-                optional = parse(self._path.read_bytes()[:FILE_BYTES_MAX])
+                optional = parse(self._path.read_bytes()[:FILE_BYTES_MAX], self._registry)
         except (OSError, ValueError) as error:
             log.error("%s is not used: %s", self._path, error)
             return None
-        return tuple(dict.fromkeys([*ALWAYS, *optional]))
+        return tuple(dict.fromkeys([*self._registry.always, *optional]))
 
     def close(self) -> None:
         os.close(self.fd)
 
 
-def parse(data: bytes) -> list[str]:
+def parse(data: bytes, registry: Registry) -> list[str]:
     """Return the known service names in `{"services": [name, …]}`; raise ValueError when it is anything else."""
     body = json.loads(data)
     names = body.get("services") if isinstance(body, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError('not of the form {"services": ["name", …]}')
     for name in names:
-        if find(name) is None:
+        if registry.find(name) is None:
             log.error("there is no service %r", name)
-    return [name for name in names if find(name) is not None][:SERVICES_MAX]
+    return [name for name in names if registry.find(name) is not None][:SERVICES_MAX]

@@ -1,0 +1,1 @@
+"""The vip service: holds virtual addresses, tells the networks, lets go."""

@@ -52,7 +52,7 @@ exit 0
 
 def userconfig(*, heart: str = "", watched: bool = True, service: str = "") -> str:
     """Return the module's userconfig.xml; `heart` and `service` are extra attributes of these tags."""
-    errd = '<errd><proc name="webserver" argregex="webserver.py" atleast="1" action="restart" class="prim"/></errd>'
+    errd = '<errd><proc name="webserver" nameregex="^python" argregex="webserver.py" atleast="1" action="restart" class="prim"/></errd>'
     return f"""<?xml version="1.0" encoding="utf-8"?>
 <!DOCTYPE safe>
 <safe>

@@ -36,6 +36,8 @@ def _waiting(state: State) -> str:
         return f"waits for {peer} to take note of this node's claim to be primary"
     if guards.peer_is_degraded(state):
         return f"{peer} is degraded: its replication has failed, so there is nothing to resynchronise from"
+    if guards.peer_acts_on_older_copy(state):
+        return f"{peer} acts as primary on an older copy: waits until it steps down"
     said = state.peer.said
     if state.peer.is_primary and said is not None and said.epoch < state.authority.epoch and state.is_replicated:
         return f"waits for {peer} to raise its epoch above {state.authority.epoch}"

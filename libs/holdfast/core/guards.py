@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.core import authority, rules
-from holdfast.core.authority import Verdict
+from holdfast.core.authority import Relation, Verdict
 from holdfast.core.settings import DEFAULT_PRIMARY_LAST
 from holdfast.core.state import ENDING, STOPPING, Forced, State, Wish
 from holdfast.core.steps import NS_PER_MS
@@ -53,7 +53,17 @@ def joins(state: State) -> bool:
         or state.forced in (Forced.PRIM, Forced.PRIM_ANYWAY)
     ):
         return False
-    return not said.degraded and (said.epoch >= state.authority.epoch or not state.is_replicated)
+    if said.degraded or peer_acts_on_older_copy(state):
+        return False
+    return said.epoch >= state.authority.epoch or not state.is_replicated
+
+
+def peer_acts_on_older_copy(state: State) -> bool:
+    """This node had taken over from that primary, which does not know it yet and will step down."""
+    record, said = state.authority, state.peer.said
+    if not state.peer.is_primary or said is None or record.copy is not Copy.UP_TO_DATE:
+        return False
+    return authority.relation(record.lineage, said.lineage) is Relation.OWN_NEWER
 
 
 def peer_is_degraded(state: State) -> bool:
@@ -300,9 +310,12 @@ def swap_is_drained(state: State) -> bool:
 
 
 def loses_against_peer(state: State) -> bool:
+    """Both act as primary and the peer's copy is to be kept; or the peer had taken over before it stopped again."""
     said = state.peer.said
-    if state.leaving or not state.peer.is_primary or said is None:
+    if state.leaving or not state.peer.is_heard or said is None:
         return False
+    if not state.peer.is_primary:
+        return authority.is_newer(said, state.authority) and said.copy is Copy.UP_TO_DATE
     return not authority.who_wins(state.settings.node, state.authority, state.settings.peer, said)
 
 

@@ -391,7 +391,7 @@ MEETING: tuple[Row, ...] = (
         next=SECOND,
         action="stopstart",
         steps=GIVE_PRIMARY_AWAY,
-        reason="both nodes act as primary, and the other one's copy is the one to keep",
+        reason="the other node's copy is the one to keep: it acts as primary too, or had taken over before",
     ),
     Row(
         name="stepped down",

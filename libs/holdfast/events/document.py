@@ -18,6 +18,8 @@ def render() -> str:
         "",
         "Events are facts in the past; *recorded* ones are inputs of decisions and are kept in the module's journal.",
         "Orders carry the whole wanted condition and are repeated whenever a service asks.",
+        "Each has a JSON Schema per version in `libs/holdfast/events/schema`;",
+        "`libs/holdfast/events/upcast.py` makes old versions new.",
         "",
         "## Events",
         "",
@@ -31,7 +33,8 @@ def render() -> str:
 
 
 def _section(entry: Entry, kind: str) -> list[str]:
-    lines = [f"### `{entry.name}`", "", f"Version {entry.version}, {kind}."]
+    hearers = f"Obeyed by: {', '.join(entry.obeyed_by)}." if entry.obeyed_by else f"For: {', '.join(entry.heard_by)}."
+    lines = [f"### `{entry.name}`", "", f"Version {entry.version}, {kind}. {hearers}"]
     text = inspect.getdoc(entry.payload)
     if text and not text.startswith(entry.payload.__name__ + "("):
         lines += ["", *text.splitlines()]

@@ -77,7 +77,7 @@ class ModuleOpened:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimerFired:
-    """The instant that the state machine asked for (`Orders.wake_at_mono_ns`) has come; the envelope carries the time."""
+    """The instant that the state machine asked for (`Orders.wake_at_mono_ns`) has come; its time is the envelope's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,7 +148,7 @@ class HeartbeatLink:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VirtualAddress:
-    """address/prefix (0: the prefix of the interface's own network); interface empty: the one whose network it is in."""
+    """address/prefix (0: that of the interface's own network); interface empty: the one whose network it is in."""
 
     address: str
     prefix: int = 0

@@ -60,7 +60,7 @@ class ReplicateDirectories:
     Taking over comes in two orders. PRIMARY with DRAIN to a secondary, epoch unchanged: refuse the old primary's stream
     from now on, apply everything received, stay read-only, report mode PRIMARY and applied_all. Then PRIMARY with ALONE
     and a higher epoch, sent after that epoch is durable: become writable.
-    A primary that is ordered ALONE in place of IN_STEP gives its frozen promises out: the peer cannot take over any more.
+    A primary that is ordered ALONE in place of IN_STEP gives its frozen promises out: the peer can no more take over.
     An epoch may rise while a primary stays ALONE; nothing but the epoch in its stream changes then.
     """
 

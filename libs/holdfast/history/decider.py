@@ -1,4 +1,4 @@
-"""One step of deciding: an event in, a state and orders out. The state machine and the replay run this same function."""
+"""One step of deciding: an event in, a state and orders out. State machine and replay run this same function."""
 
 from __future__ import annotations
 

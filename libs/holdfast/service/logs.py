@@ -8,10 +8,14 @@ import logging.handlers
 import sys
 import time
 
+from holdfast.errors import StorageError
 from holdfast.settings import NodeSettings
 
 LOG_BYTES_MAX = 4 << 20
 LOG_FILES_KEPT = 3
+"""Rotated files beside the one written to: 16 MiB per service in all."""
+TEXT_CHARS_MAX = 16 << 10
+"""Of one message or one exception; an output or a packet quoted in full must not push everything else out."""
 
 
 class JsonLines(logging.Formatter):
@@ -22,20 +26,32 @@ class JsonLines(logging.Formatter):
             "at": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _bounded(record.getMessage()),
         }
         if record.exc_info:
-            body["exception"] = self.formatException(record.exc_info)
+            body["exception"] = _bounded(self.formatException(record.exc_info))
         return json.dumps(body)
 
 
+def _bounded(text: str) -> str:
+    """The first and the last part of a long text: what was attempted, and how it ended."""
+    if len(text) <= TEXT_CHARS_MAX:
+        return text
+    half = TEXT_CHARS_MAX // 2
+    return f"{text[:half]} … {len(text) - 2 * half} characters left out … {text[-half:]}"
+
+
 def configure_logs(settings: NodeSettings, service: str) -> None:
-    """Send everything from level info to `<state>/log/<service>.log`, and warnings to standard error."""
-    directory = settings.state_dir / "log"
-    directory.mkdir(parents=True, exist_ok=True)
-    keep = logging.handlers.RotatingFileHandler(
-        directory / f"{service}.log", maxBytes=LOG_BYTES_MAX, backupCount=LOG_FILES_KEPT
-    )
+    """Send everything from level info to `<state>/log/<service>.log`, and warnings to standard error.
+
+    Raises StorageError when the file cannot be opened.
+    """
+    path = settings.state_dir / "log" / f"{service}.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        keep = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES_MAX, backupCount=LOG_FILES_KEPT)
+    except OSError as error:
+        raise StorageError(f"{path}: the log cannot be opened: {error}") from error
     keep.setFormatter(JsonLines())
     loud = logging.StreamHandler(sys.stderr)
     loud.setLevel(logging.WARNING)

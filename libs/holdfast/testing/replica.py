@@ -9,6 +9,7 @@ Kept when only the worker is killed: the stream's ring, hence the session.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from random import Random
 from typing import Protocol
@@ -17,9 +18,8 @@ from holdfast.events.replication import ReplicateDirectories, ReplicationMode, R
 from holdfast.ids import NO_SESSION, Epoch, Session
 from holdfast.testing.scheduler import NS_PER_MS, Scheduler
 
-COPIES_PER_TURN = 20
-"""Entries that a resync copies per turn of COPY_TURN_NS."""
-COPY_TURN_NS = 5 * NS_PER_MS
+COPIES_PER_TURN = 10
+"""Entries that a resync copies per turn; how long a turn takes is chosen for each simulated world."""
 DIAL_NS = 20 * NS_PER_MS
 
 
@@ -56,6 +56,7 @@ class Replica:
         self.quarantined: set[int] = set()
         self.is_up = False
         self.is_stalled = False
+        self.copy_turn_ns = 5 * NS_PER_MS
         self.link = 0
         self._links = 0
         self._reset()
@@ -69,6 +70,7 @@ class Replica:
         self.applied_all = False
         self.pending: dict[int, None] = {}
         self.received: list[tuple[str, object]] = []
+        self._wire: deque[tuple[str, object]] = deque()
         self.proposed = NO_SESSION
         self.session = NO_SESSION
         self.broken = NO_SESSION
@@ -211,7 +213,8 @@ class Replica:
 
     def accept(self, secondary: Replica) -> None:
         """The primary's side of a new connection: resume the session, or begin a resync, or refuse."""
-        assert self.order is not None and secondary.order is not None, "both have orders when they connect"
+        assert self.order is not None, "a primary has an order"
+        assert secondary.order is not None, "a secondary has an order"
         if self.link or secondary.link or self.epoch < secondary.order.fence_epoch:
             return
         if self.session != NO_SESSION:
@@ -232,16 +235,19 @@ class Replica:
         self._links += 1
         self.link = secondary.link = self._links * 2 + self.node + 1
         secondary.received.clear()
+        secondary._wire.clear()
+        self._wire.clear()
 
     def _begin_resync(self, secondary: Replica) -> None:
-        assert self.order is not None and secondary.order is not None
+        assert self.order is not None, "a primary has an order"
+        assert secondary.order is not None, "a secondary has an order"
         secondary.session = NO_SESSION
         full = self.order.full or secondary.order.full or not self.order.base or not secondary.order.base
         differing = self.content | secondary.content if full else self.dirty | secondary.dirty
         if secondary.order.quarantine:
             secondary.quarantined |= differing & (secondary.content - self.content)
         self.resync = sorted(differing)
-        self._scheduler.after(COPY_TURN_NS, self._copy, self.link)
+        self._scheduler.after(self.copy_turn_ns, self._copy, self.link)
 
     def _copy(self, link: int) -> None:
         if self.link != link or self.resync is None:
@@ -251,10 +257,14 @@ class Replica:
             self._send("copy", (write, write in self.content))
         if not self.resync:
             self.resync = None
-            self.proposed = Session(f"s{self.node}-{link}-{self._random.getrandbits(32):08x}")
-            self.report()
+            self._propose(link)
         else:
-            self._scheduler.after(COPY_TURN_NS, self._copy, link)
+            self._scheduler.after(self.copy_turn_ns, self._copy, link)
+
+    def _propose(self, link: int) -> None:
+        """Nothing is left to copy: propose to be in step from the next marker on."""
+        self.proposed = Session(f"s{self.node}-{link}-{self._random.getrandbits(32):08x}")
+        self.report()
 
     def _drop_link(self, *, sudden: bool) -> None:
         """End the connection. Sudden: the other side learns of it only when its own timeout is over."""
@@ -288,7 +298,8 @@ class Replica:
 
     def _give_up(self, link: int) -> None:
         if self.link == link and not self._passes() and self.is_up:
-            self.link_ended(link)
+            self._drop_link(sudden=True)
+            self.report()
 
     def _send(self, kind: str, value: object) -> None:
         delay = int(self._random.uniform(0.1, 1.0) * NS_PER_MS)
@@ -298,18 +309,23 @@ class Replica:
     _clear_ns = 0
 
     def arrived(self, link: int, kind: str, value: object) -> None:
-        """Something of the stream or an acknowledgement arrives, in order, if the connection still stands."""
-        if self.link != link or not self.is_up:
-            return
-        if self.is_stalled or not self._passes():
-            self._scheduler.after(10 * NS_PER_MS, self.arrived, link, kind, value)
-            self._clear_ns = max(self._clear_ns, self._scheduler.now_ns + 10 * NS_PER_MS)
-            return
-        if kind == "acknowledged":
-            self._peer_has(value)
-            return
-        self.received.append((kind, value))
-        self._scheduler.after(int(self._random.uniform(0.1, 1.5) * NS_PER_MS), self._work, link)
+        """Something of the stream or an acknowledgement arrives, if the connection still stands."""
+        if self.link == link and self.is_up:
+            self._wire.append((kind, value))
+            self._take(link)
+
+    def _take(self, link: int) -> None:
+        """Take what has arrived, in order; a stalled node or a cut network leaves it where it is."""
+        while self.link == link and self.is_up and self._wire:
+            if self.is_stalled or not self._passes():
+                self._scheduler.after(10 * NS_PER_MS, self._take, link)
+                return
+            kind, value = self._wire.popleft()
+            if kind == "acknowledged":
+                self._peer_has(value)
+            else:
+                self.received.append((kind, value))
+                self._scheduler.after(int(self._random.uniform(0.1, 1.5) * NS_PER_MS), self._work, link)
 
     def _work(self, link: int) -> None:
         """Apply the next thing received, durably, then acknowledge it."""

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from holdfast.errors import InvariantError
 from holdfast.events.module import Action
-from holdfast.events.state import Role
+from holdfast.events.state import Copy, Role
 from holdfast.testing.judge import JudgeFactory, TimeoutJudge
 from holdfast.testing.scheduler import NS_PER_S
 from holdfast.testing.world import LANS, NODES, ViolationError, World, millis
@@ -21,6 +22,10 @@ from holdfast.testing.world import LANS, NODES, ViolationError, World, millis
 STEPS_DEFAULT = 30
 HEAL_S = 60
 """Bounded time: detection, a retry of a failed resync, the longest scripts of the model and several transitions."""
+CALM_S = 3
+"""A settled cluster has to stay so for longer than a heartbeat timeout."""
+PRIM_RATE = 0.05
+PROVOKE_RATE = 0.04
 GAP_MS_MAX = 4_000
 
 
@@ -36,13 +41,18 @@ class Outcome:
     events: int
 
 
-def simulate(seed: int, *, steps: int = STEPS_DEFAULT, judge_factory: JudgeFactory = TimeoutJudge) -> Outcome:
+def simulate(
+    seed: int, *, steps: int = STEPS_DEFAULT, judge_factory: JudgeFactory = TimeoutJudge, split: bool = True
+) -> Outcome:
     """Run one seed: a cluster is set up, `steps` faults or commands happen, everything heals, the end is judged.
 
+    Without `split` one network always passes and no operator forces a role: then nothing promised may ever be missing.
     Raises ViolationError on a broken invariant.
     """
     world = World(seed, judge_factory)
+    world.may_split = split
     _set_up(world)
+    world.provoke = lambda index: _provoke(world, index)
     for _ in range(steps):
         _happen(world)
         world.run_for(
@@ -66,6 +76,9 @@ def _set_up(world: World) -> None:
     world.network.loss_rate = world.random.choice((0.0, 0.0, 0.02, 0.1))
     world.network.double_rate = world.random.choice((0.0, 0.05))
     world.network.late_rate = world.random.choice((0.0, 0.05, 0.2))
+    copy_turn_ns = millis(world.random.choice((2, 20, 150)))
+    for machine in world.machines:
+        machine.replica.copy_turn_ns = copy_turn_ns
     world.run_for(millis(1500))
     world.command(0, Action.PRIM)
     world.run_for(millis(500))
@@ -102,7 +115,7 @@ def _kill_service(world: World, index: int) -> None:
 
 
 def _cut_some(world: World, index: int) -> None:
-    lan = world.random.choice(LANS)
+    lan = world.random.choice(LANS) if world.may_split else LANS[world.seed % 2]
     senders = world.random.choice(((0,), (1,), (0, 1)))
     world.tell(f"{lan} is cut for what nodes {senders} send")
     for sender in senders:
@@ -110,6 +123,8 @@ def _cut_some(world: World, index: int) -> None:
 
 
 def _cut_all(world: World, index: int) -> None:
+    if not world.may_split:
+        return
     senders = world.random.choice(((index,), (0, 1), (0, 1)))
     world.tell(f"all networks are cut for what nodes {senders} send")
     for lan in LANS:
@@ -129,6 +144,8 @@ def _operate(world: World, index: int) -> None:
     action = world.random.choice(
         (Action.SWAP, Action.SWAP, Action.STOP, Action.START, Action.RESTART, Action.STOPSTART, Action.FORCESTOP)
     )
+    if world.may_split and world.random.random() < PRIM_RATE:
+        action = Action.PRIM
     world.command(index, action)
     if action in (Action.STOP, Action.FORCESTOP):
         world.scheduler.after(millis(world.random.randrange(10, 4000)), world.command, index, Action.START)
@@ -162,6 +179,21 @@ _WEIGHTS = tuple(weight for weight, _ in HAPPENINGS)
 _DEEDS = tuple(deed for _, deed in HAPPENINGS)
 
 
+def _provoke(world: World, index: int) -> None:
+    """Something has just changed on this node: now and then a fault hits it, or the other node, within milliseconds."""
+    if world.random.random() >= PROVOKE_RATE:
+        return
+    target = world.random.choice((index, 1 - index))
+    deed = world.random.choice((_reboot, _reboot, _kill_service, _stall, _cut_some))
+    world.scheduler.after(world.random.randrange(1, millis(40)), _provoked, world, deed, target)
+
+
+def _provoked(world: World, deed: Callable[[World, int], None], target: int) -> None:
+    """Do it, unless all faults are over by now."""
+    if world.provoke is not None:
+        deed(world, target)
+
+
 def _happen(world: World) -> None:
     deed = world.random.choices(_DEEDS, _WEIGHTS)[0]
     deed(world, world.random.randrange(2))
@@ -169,17 +201,20 @@ def _happen(world: World) -> None:
 
 def _heal(world: World) -> None:
     """All faults are over: within bounded time both nodes have to be in step, with nothing promised missing."""
+    world.provoke = None
     _heal_network(world, 0)
     world.tell("all faults are over")
     world.network.loss_rate = world.network.late_rate = world.network.double_rate = 0.0
     for index in (0, 1):
         _power_on(world, index)
-    waited_s, why = 0, "not looked at"
-    while waited_s < HEAL_S and why:
+    calm_s, why = 0, "not looked at"
+    for _ in range(HEAL_S):
         world.run_for(NS_PER_S)
-        waited_s += 1
         why = world.unsettled()
-        _start_what_stopped(world)
+        calm_s = 0 if why else calm_s + 1
+        if calm_s == CALM_S:
+            break
+        _decide_as_operator(world)
     if why:
         world.fail(f"not healed after {HEAL_S} s: {why}")
     world.run_for(NS_PER_S)
@@ -187,11 +222,14 @@ def _heal(world: World) -> None:
         world.check_promises(index, "at the end")
 
 
-def _start_what_stopped(world: World) -> None:
-    """A module that is stopped (by command, by maxloop) is a decision of an operator, who now starts it."""
+def _decide_as_operator(world: World) -> None:
+    """What only an operator can decide: a stopped module is started; a first copy is chosen if that word was lost."""
+    states = [machine.shell.state for machine in world.machines]
     for index, machine in enumerate(world.machines):
         if machine.is_on and machine.shell.state.role is Role.STOP:
             world.command(index, Action.START)
+    if all(state.role is Role.WAIT and state.authority.copy is Copy.UNKNOWN for state in states):
+        world.command(0, Action.PRIM)
 
 
 def main(arguments: Sequence[str] | None = None, judge_factory: JudgeFactory = TimeoutJudge) -> int:
@@ -200,6 +238,7 @@ def main(arguments: Sequence[str] | None = None, judge_factory: JudgeFactory = T
     parser.add_argument("--seed", type=int, default=None, help="first seed; the time when not given")
     parser.add_argument("--count", type=int, default=1, help="how many seeds, from the first on")
     parser.add_argument("--steps", type=int, default=STEPS_DEFAULT, help="faults and commands per run")
+    parser.add_argument("--no-split", action="store_true", help="one network always passes, no role is forced")
     given = parser.parse_args(arguments)
     first = int(time.time()) % 1_000_000 if given.seed is None else given.seed
     write = sys.stdout.write
@@ -207,8 +246,8 @@ def main(arguments: Sequence[str] | None = None, judge_factory: JudgeFactory = T
     outcomes: list[Outcome] = []
     for seed in range(first, first + given.count):
         try:
-            outcomes.append(simulate(seed, steps=given.steps, judge_factory=judge_factory))
-        except ViolationError as violation:
+            outcomes.append(simulate(seed, steps=given.steps, judge_factory=judge_factory, split=not given.no_split))
+        except (ViolationError, InvariantError) as violation:
             write(f"{violation}\nreplay: --seed {seed} --steps {given.steps}\n")
             return 1
     took_s = time.perf_counter() - began

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
@@ -75,7 +76,10 @@ class World:
         self.excused: set[Generation] = set()
         """Generations begun while the nodes could not hear each other, or by an operator's word."""
         self.was_excused: set[int] = set()
+        self.may_split = True
         self.changes = 0
+        self.provoke: Callable[[int], None] | None = None
+        """Called with a node's index at each of its changes of role or record: faults at the very moments that matter."""
         self._writes = 0
         self.machines = tuple(
             Machine(
@@ -161,6 +165,8 @@ class World:
                 f"{after.settings.node}: {before.role} {before.status} -> {after.role} {after.status} by "
                 f"'{after.row}' ({explain.sentence(after)})"
             )
+            if self.provoke is not None:
+                self.provoke(index)
         for what in broken_by(after):
             self.fail(f"{after.settings.node} {what}")
         if after.authority is not before.authority:
@@ -173,8 +179,8 @@ class World:
         if after.authority.role is not Role.ALONE or after.role is not Role.ALONE or before.role is Role.ALONE:
             return
         other = self.machines[1 - index]
-        acts = other.is_on and other.shell.record.role is Role.ALONE and other.shell.state.is_primary
-        if acts and self._may_be_apart():
+        went_on = other.shell.record.role is Role.ALONE
+        if went_on and self._may_be_apart():
             self.excused |= {after.authority.generation, other.shell.record.generation}
         if self._is_forced(before):
             self.excused |= {g for g in self.holder_of if g not in after.authority.lineage}
@@ -189,6 +195,8 @@ class World:
 
     def unsettled(self) -> str:
         """Why the cluster has not healed; empty when both nodes are PRIM and SECOND Ready with equal copies."""
+        if any(machine.is_stalled for machine in self.machines):
+            return "a node stands still"
         states = [machine.shell.state for machine in self.machines]
         seen = sorted((state.role, state.status) for state in states)
         if seen == [(Role.PRIM, Status.READY), (Role.SECOND, Status.READY)]:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
-
 from fastapi import APIRouter
-from holdfast.events.codec import payload_to_jsonable
 from holdfast.events.module import Action
-from holdfast.events.replication import ReplicasVerified
 from pydantic import BaseModel, Field
 
 from services.gateway.asking import VERIFY_S_MAX, Answer
 from services.gateway.files.limits import WHO_CHARS_MAX
 from services.gateway.files.modules import module_place
-from services.gateway.parts import Gateway, GatewayHere, Module, checked_text
+from services.gateway.parts import GatewayHere, Module, checked_text
 
 router = APIRouter(tags=["commands"])
 
@@ -77,21 +73,4 @@ async def change_setting(gateway: GatewayHere, module: Module, setting: str, bod
 async def verify(gateway: GatewayHere, module: Module) -> Verified:
     """Compare both copies; answers when the comparison is complete."""
     module_place(gateway.settings, module)
-    request = f"verify-{uuid.uuid4().hex[:12]}"
-    after = gateway.hub.newest
-    answer = await gateway.machine.ask("verify", {"module": module, "request": request}, timeout_s=VERIFY_S_MAX)
-    if "equal" in answer:
-        return Verified.model_validate(answer)
-    return await _outcome(gateway, module, str(answer.get("request", request)), after)
-
-
-async def _outcome(gateway: Gateway, module: str, request: str, after: int) -> Verified:
-    """Wait for the fact that answers a request which the state machine has only passed on."""
-    while not gateway.hub.closing.is_set():
-        for item in gateway.hub.since(after):
-            payload = item.envelope.payload if item.envelope else None
-            if isinstance(payload, ReplicasVerified) and payload.request == request and item.module == module:
-                return Verified.model_validate(payload_to_jsonable(payload))
-        after = gateway.hub.newest
-        await gateway.hub.changed(1.0)
-    return Verified(equal=False, files=0, bytes=0, error="the gateway was stopped before the comparison was complete")
+    return Verified.model_validate(await gateway.machine.ask("verify", {"module": module}, timeout_s=VERIFY_S_MAX))

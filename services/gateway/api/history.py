@@ -8,13 +8,17 @@ from itertools import islice
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
+from holdfast.events.module import SpanEnded
+from holdfast.history.spans import TraceSummary
 from holdfast.journal.port import CommandNoted, StateNoted
 
 from services.gateway import history
 from services.gateway.files.limits import LINES_MAX
 from services.gateway.hub import as_json
 from services.gateway.parts import Gateway, GatewayHere, Module
+from services.gateway.timeline import Entry, merge
 
 router = APIRouter(tags=["history"])
 Limit = Annotated[int, Query(ge=1, le=LINES_MAX)]
@@ -40,6 +44,28 @@ def get_journal(
     with history.journal_of(gateway.settings, module):
         pass
     return StreamingResponse(_records(gateway, module, after, since_wall_ns, limit), media_type="application/x-ndjson")
+
+
+@router.get("/modules/{module}/timeline")
+def get_timeline(gateway: GatewayHere, module: Module, limit: Limit = 300, verbose: bool = False) -> list[Entry]:
+    """What happened on this node, with causes; `holdfast timeline` merges the journals of several nodes."""
+    with history.journal_of(gateway.settings, module) as journal:
+        recorded = history.recorded(journal, str(gateway.settings.node), limit=limit)
+    return merge([recorded], verbose=verbose)[-limit:]
+
+
+@router.get("/traces")
+def get_traces(gateway: GatewayHere, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> Sequence[TraceSummary]:
+    """The last traces of this node, newest first."""
+    with history.spans_of(gateway.settings) as store:
+        return store.traces(limit=limit)
+
+
+@router.get("/traces/{trace}")
+def get_trace(gateway: GatewayHere, trace: Annotated[str, InPath(pattern="^[0-9a-f]{32}$")]) -> Sequence[SpanEnded]:
+    """The spans of one trace, earliest first."""
+    with history.spans_of(gateway.settings) as store:
+        return store.read(trace)
 
 
 def _records(gateway: Gateway, module: str, after: int, since_wall_ns: int, limit: int) -> Iterator[str]:

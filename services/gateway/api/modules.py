@@ -10,7 +10,7 @@ from typing import Annotated
 from anyio import open_file, to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
-from holdfast.errors import RefusedError
+from holdfast.errors import HoldfastError, NotFoundError, UnavailableError
 
 from services.gateway.files import applying, modules
 from services.gateway.files.applying import Applied
@@ -92,10 +92,14 @@ async def remove_configuration(gateway: GatewayHere, module: Module) -> dict[str
     gone = applying.take_away(gateway.settings, module)
     try:
         await gateway.machine.ask("remove", {"module": module})
-    except RefusedError:
+    except NotFoundError:
+        # The state machine does not run this module: there is nothing more to end.
+        applying.throw_away(gone)
+    except HoldfastError:
         applying.give_back(gone)
         raise
-    applying.throw_away(gone)
+    else:
+        applying.throw_away(gone)
     return {"module": module}
 
 
@@ -107,6 +111,8 @@ async def _ask_to_apply(gateway: Gateway, module: str, change: applying.Change) 
     change.switch()
     try:
         await gateway.machine.ask("apply", {"module": module})
-    except RefusedError:
+    except UnavailableError:
+        raise
+    except HoldfastError:
         change.undo()
         raise

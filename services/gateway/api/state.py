@@ -82,8 +82,8 @@ async def state_of(gateway: Gateway, module: str) -> ModuleState:
 
 async def states_of(gateway: Gateway, module: str) -> list[ModuleState]:
     answer = await gateway.machine.ask("state", {"module": module} if module else {})
-    told = answer.get("modules", [answer] if "role" in answer else [])
     try:
-        return [ModuleState.model_validate(each) for each in told]
-    except (ValidationError, TypeError) as error:
+        states = [ModuleState.model_validate(each) for each in answer["modules"]]
+    except (ValidationError, TypeError, KeyError) as error:
         raise UnavailableError(f"the state machine's answer cannot be understood: {error}") from error
+    return sorted(states, key=lambda state: state.module)

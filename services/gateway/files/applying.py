@@ -17,7 +17,7 @@ from holdfast.settings import NodeSettings
 
 from services.gateway.files.cluster import read_cluster
 from services.gateway.files.durable import disk, switch_directory, sync_directory, sync_tree
-from services.gateway.files.modules import module_place, names
+from services.gateway.files.modules import described, module_place, names
 
 EDITED = PurePosixPath("conf/userconfig.xml")
 APPLIED = "userconfig.xml"
@@ -152,3 +152,15 @@ def _others(settings: NodeSettings, module: str) -> dict[str, ModuleConfig]:
         except (HoldfastError, OSError):
             continue
     return others
+
+
+def apply_offline(settings: NodeSettings, module: str) -> Applied:
+    """Put the edited configuration in force on a node that does not run."""
+    before = described(settings, module).signature
+    change = prepare(settings, module)
+    try:
+        change.switch()
+    finally:
+        change.finish()
+    signature = change.config.signature
+    return Applied(module=module, signature=signature, changed=signature != before, warnings=change.config.warnings)

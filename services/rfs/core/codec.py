@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from holdfast.errors import PeerError
+
 from services.rfs.core import limits
 from services.rfs.core import operations as ops
 from services.rfs.core.markers import Checkpoint, Equalise, InStep, Item, Probe, Remove

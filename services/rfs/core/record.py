@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from holdfast.errors import PeerError
+
 from services.rfs.core.codec import Payload
 from services.rfs.core.limits import BODY_BYTES_MAX
 

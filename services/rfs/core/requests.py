@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from holdfast.errors import PeerError
+
 from services.rfs.core import limits
 from services.rfs.core.codec import Reader, text
 from services.rfs.core.rows import DIGEST_BYTES

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from holdfast.errors import PeerError
+
 from services.rfs.core.codec import Reader, text
 from services.rfs.core.limits import NAME_BYTES_MAX, PATH_BYTES_MAX
 

@@ -73,7 +73,7 @@ class Copy:
         self,
         *,
         epoch: int = 1,
-        in_step: bool = False,
+        session: str = "",
         port: int = 0,
         on_disk: bool = True,
         capacity: int = 8 << 20,
@@ -97,7 +97,7 @@ class Copy:
             engine, self.trees, settings=settings, clock=SystemClock(), changed=lambda: None
         )
         engine.changed = primary.lost
-        primary.start(in_step=in_step)
+        primary.start(session=session)
         self.engine, self.primary = engine, primary
         return primary
 

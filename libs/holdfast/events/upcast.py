@@ -1,0 +1,30 @@
+"""Old payloads made new: how each version of a payload that a journal may still hold becomes the one after it.
+
+The rule for changing a payload: raise its version in the catalogue, add here the step from the version before, and run
+`make docs`, which adds the new schema. Schemas and examples of the versions before stay in the tree, and tests prove
+that every version ever written can still be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from holdfast.errors import PeerError
+
+Body = dict[str, object]
+"""A payload as it was read, before validation: a step may not trust it further than that it is a JSON object."""
+Step = Callable[[Body], Body]
+"""Makes a payload of one version into one of the next. May raise KeyError, TypeError or ValueError for rubbish."""
+
+STEPS: dict[tuple[str, int], Step] = {}
+"""(wire name, old version) → the step from that version to the next. Every version below the present one has one."""
+
+
+def upcast(name: str, version: int, body: Body, *, wanted: int, steps: Mapping[tuple[str, int], Step] = STEPS) -> Body:
+    """Return the payload `body` of `version` as one of version `wanted`; raise PeerError when a step is not known."""
+    for old in range(version, wanted):
+        step = steps.get((name, old))
+        if step is None:
+            raise PeerError(f"{name} version {old} can no longer be read", hint=f"this program writes version {wanted}")
+        body = step(body)
+    return body

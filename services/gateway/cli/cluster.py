@@ -1,0 +1,92 @@
+"""`holdfast cluster`: the cluster's configuration on this node."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from holdfast.errors import NotFoundError
+from holdfast.settings import load_settings
+
+from services.gateway.cli.client import Json, call, node_is_running
+from services.gateway.cli.options import JsonOption, show, table
+
+FILE_BYTES_MAX = 1 << 20
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def config(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A cluster.xml.")],
+    key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="The key that all nodes share.")] = None,
+    node: Annotated[str, typer.Option("--node", metavar="NAME", help="Which of the nodes this one is.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Check a cluster.xml and put it in force on this node. Without --key a new key is made if there is none yet.
+
+    Example: holdfast cluster config cluster.xml --key cluster.key
+    """
+    text, key_text = _read(file), _read(key) if key else None
+    if node_is_running():
+        body = {"xml": text.decode(errors="replace"), "key": key_text.decode() if key_text else "", "node": node}
+        info = call("POST", "cluster", body)
+    else:
+        from services.gateway.files.cluster import apply_cluster
+
+        info = asdict(apply_cluster(load_settings(), text, key=key_text, node=node))
+    for warning in info["warnings"]:
+        typer.echo(f"warning: {warning}", err=True)
+    show(info, as_json=as_json, text=_text(info))
+
+
+@app.command()
+def confinfo(as_json: JsonOption = False) -> None:
+    """Print signature and date of the cluster configuration in force; it must be the same on all nodes.
+
+    Example: holdfast cluster confinfo
+    """
+    if node_is_running():
+        info = call("GET", "cluster")
+    else:
+        from services.gateway.files.cluster import cluster_info
+
+        info = asdict(cluster_info(load_settings()))
+    show(info, as_json=as_json, text=_text(info))
+
+
+@app.command()
+def state(as_json: JsonOption = False) -> None:
+    """Print every module of this node with its id, mode, and the signature of its configuration.
+
+    Example: holdfast cluster state
+    """
+    modules = call("GET", "modules")
+    node = load_settings().node
+    head = ("NODE", "MODULE", "MODE", "ID", "INSTALLED", "SIGNATURE")
+    rows = [
+        (node, m["module"], m["mode"] or "-", str(m["id"]), m["installed_at"], m["signature"][:12] or "not configured")
+        for m in modules
+    ]
+    show(modules, as_json=as_json, text=table([head, *rows]))
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise NotFoundError(f"{file}: {error.strerror}") from error
+
+
+def _text(info: Json) -> str:
+    rows = [
+        ("node", info["node"]),
+        ("signature", info["signature"]),
+        ("applied", info["applied_at"]),
+        ("key", "present" if info["key"] else "missing"),
+        ("nodes", ", ".join(info["nodes"])),
+        ("lans", ", ".join(info["lans"])),
+    ]
+    return table(rows)

@@ -1,0 +1,101 @@
+"""The command `holdfast`: finds the one command that is asked for and loads nothing else.
+
+Scripts call commands often, so a command costs as little as possible: no web framework, no database, no validation
+library is imported on the way to the gateway's socket.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import typer
+from holdfast.errors import ExitCode, HoldfastError, RefusedError
+
+PACKAGE = "services.gateway.cli"
+
+COMMANDS: dict[str, str] = {
+    "node": "This node: run it, see its services",
+    "cluster": "The cluster's nodes and networks",
+    "module": "Install, remove, list and package modules",
+    "config": "Apply a module's edited configuration",
+    "deconfig": "Take a module's configuration out of force",
+    "start": "Start a module",
+    "stop": "Stop a module",
+    "restart": "Stop and start the application where it is",
+    "stopstart": "Stop a module and start it again",
+    "swap": "Exchange primary and secondary",
+    "prim": "Start as primary, whatever the record says",
+    "second": "Start as secondary",
+    "forcestop": "Stop a module when stop has no effect",
+    "state": "What modules are now",
+    "waitstate": "Wait until a module has reached a state",
+    "get": "Read a resource",
+    "set": "Assign a resource",
+    "failover": "Switch automatic failover on or off",
+    "checker": "Switch all checkers on or off",
+    "errd": "Switch process monitoring on or off",
+    "log": "A module's log",
+    "timeline": "What happened on both nodes, in one list",
+    "trace": "One transition as a waterfall",
+    "replay": "Run a recorded journal through the decider again",
+    "rfsverify": "Compare both copies of the replicated directories",
+    "printe": "Write a line into the module's log",
+    "printw": "Write a warning into the module's log",
+    "printi": "Write a verbose line into the module's log",
+    "sim": "Simulate clusters and check what must always hold",
+    "lab": "Whole clusters on this machine",
+}
+"""Every command with its line of help; the file of the same name has it as `run`, or as `app` when it has several."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code (`holdfast.errors.ExitCode`)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name = next((word for word in given if not word.startswith("-")), "")
+    program = os.path.basename(sys.argv[0])
+    try:
+        build([name] if name in COMMANDS else list(COMMANDS))(
+            given, prog_name=program if program in ("holdfast", "safekit") else "holdfast"
+        )
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except HoldfastError as error:
+        return report(error)
+    except BrokenPipeError:
+        # Who read our output has left; keep the interpreter from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return int(ExitCode.OK)
+
+
+def build(names: Sequence[str]) -> Callable[..., object]:
+    """Build the command line with these commands only."""
+    app = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(help="Holdfast keeps an application running when a server dies.")(_nothing)
+    for name in names:
+        module = importlib.import_module(f"{PACKAGE}.{name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name, help=COMMANDS[name])
+        else:
+            settings = getattr(module.run, "context_settings", None)
+            app.command(name, short_help=COMMANDS[name], context_settings=settings)(module.run)
+    return typer.main.get_command(app)
+
+
+def report(error: HoldfastError) -> int:
+    """Say an error on standard error; return its exit code."""
+    kind = "refused" if isinstance(error, RefusedError) else "holdfast"
+    typer.echo(f"{kind}: {error}", err=True)
+    return int(error.exit_code)
+
+
+def _nothing() -> None:
+    """Makes the program a group of commands even when only one of them is loaded."""

@@ -1,0 +1,55 @@
+"""Options that many commands share, and how results are shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+ModuleOption = Annotated[
+    str,
+    typer.Option("-m", "--module", envvar="SAFEMODULE", metavar="AM", help="Which module."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
+IdentityOption = Annotated[
+    str,
+    typer.Option("-i", "--identity", metavar="ID", help="Who asks; then it counts against maxloop."),
+]
+
+
+def show(value: Any, *, as_json: bool, text: str = "") -> None:
+    """Print a result as JSON or as text."""
+    if as_json:
+        typer.echo(json.dumps(value, indent=None, separators=(", ", ": ")))
+    elif text:
+        typer.echo(text)
+
+
+def who() -> str:
+    """Who calls, for the log."""
+    name = os.environ.get("SUDO_USER")
+    if name:
+        return name[:64]
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Rows in columns, padded."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(padded)
+
+
+def stamp(wall_ns: int) -> str:
+    """An instant as it is shown: UTC, with microseconds."""
+    import time
+
+    seconds, rest_ns = divmod(wall_ns, 1_000_000_000)
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) + f".{rest_ns // 1000:06d}"

@@ -1,0 +1,87 @@
+"""`holdfast trace`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from holdfast.errors import NotFoundError
+from holdfast.settings import load_settings
+
+from services.gateway.cli.options import JsonOption, show, stamp
+
+if TYPE_CHECKING:
+    from holdfast.events.module import SpanEnded
+    from holdfast.history.spans import TraceSummary
+
+STORE = "traces.db"
+LISTED = 50
+ModuleChoice = Annotated[
+    str, typer.Option("-m", "--module", envvar="SAFEMODULE", metavar="AM", help="Only traces of this module.")
+]
+
+
+def run(
+    trace: Annotated[str, typer.Argument(metavar="[ID]", help="The trace whose id begins so; else the last.")] = "",
+    module: ModuleChoice = "",
+    stores: Annotated[
+        list[Path] | None, typer.Option("--store", metavar="FILE", help="Another node's traces.db; may be repeated.")
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the last traces instead.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print one transition as a waterfall: every step with its beginning, its length, and the service that did it.
+
+    Example: holdfast trace -m shop --store /mnt/node2/traces.db
+    """
+    from services.gateway.waterfall import render
+
+    paths = [load_settings().state_dir / STORE, *(stores or [])]
+    summaries = [s for s in _summaries(paths) if s.trace_id.startswith(trace) and _is_of(paths, s, module)]
+    if not summaries:
+        raise NotFoundError("there is no such trace" if trace or module else "there are no traces yet")
+    if listing:
+        for summary in summaries[:LISTED]:
+            length_ms = (summary.end_wall_ns - summary.start_wall_ns) / 1e6
+            text = f"{summary.trace_id}  {stamp(summary.start_wall_ns)}  {length_ms:9.1f} ms  {summary.name}"
+            show(asdict(summary), as_json=as_json, text=text)
+        return
+    spans = _spans(paths, summaries[0].trace_id)
+    show([asdict(span) for span in spans], as_json=as_json, text="\n".join(render(spans)))
+
+
+def _summaries(paths: list[Path]) -> list[TraceSummary]:
+    """The traces of all stores, newest first, each once."""
+    from holdfast.history.spans import SpanStore
+
+    found: dict[str, TraceSummary] = {}
+    for path in paths:
+        if not path.exists():
+            continue
+        store = SpanStore(path, read_only=True)
+        try:
+            for summary in store.traces(limit=LISTED):
+                found.setdefault(summary.trace_id, summary)
+        finally:
+            store.close()
+    return sorted(found.values(), key=lambda summary: -summary.start_wall_ns)
+
+
+def _spans(paths: list[Path], trace: str) -> list[SpanEnded]:
+    from holdfast.history.spans import SpanStore
+
+    spans: dict[str, SpanEnded] = {}
+    for path in paths:
+        if path.exists():
+            store = SpanStore(path, read_only=True)
+            try:
+                spans |= {span.span_id: span for span in store.read(trace)}
+            finally:
+                store.close()
+    return list(spans.values())
+
+
+def _is_of(paths: list[Path], summary: TraceSummary, module: str) -> bool:
+    return not module or any(span.attributes.get("module") == module for span in _spans(paths, summary.trace_id))

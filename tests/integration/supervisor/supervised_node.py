@@ -1,0 +1,26 @@
+"""Started by the tests: a supervisor whose registry holds test services only."""
+
+from __future__ import annotations
+
+import sys
+
+from holdfast.settings import load_settings
+
+from services.supervisor import preload
+from services.supervisor.registry import Registry
+from services.supervisor.service import Supervisor
+
+KINDS = ("statemachine", "plain", "keeper", "hanger", "failing", "heartbeat")
+MISSING = "missing"
+
+
+def main() -> int:
+    """Run the services named on the command line under a real supervisor."""
+    modules = dict.fromkeys(KINDS, "holdfast.testing.supervised")
+    registry = Registry(always=tuple(sys.argv[1:]), modules={**modules, MISSING: "services.there_is_no_such"})
+    preload.freeze()
+    return Supervisor(load_settings(), registry).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
