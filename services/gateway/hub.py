@@ -31,7 +31,7 @@ class Item:
     line: str = ""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class _Reader:
     queue: asyncio.Queue[Item] = field(default_factory=lambda: asyncio.Queue(WAITING_MAX))
     lost: bool = False

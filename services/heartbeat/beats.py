@@ -17,9 +17,10 @@ from holdfast.ids import ModuleId, NodeId
 from pydantic import TypeAdapter, ValidationError
 
 from services.heartbeat.core import Detector, Found, Lifeline, LinkChanged, Lost, Suspected, Verdict
+from services.heartbeat.core.link import LinkTiming
 from services.heartbeat.freshness import Freshness
+from services.heartbeat.judge import loss_fact
 from services.heartbeat.keys import Keys
-from services.heartbeat.link import LinkTiming
 from services.heartbeat.links import LinkSocket
 from services.heartbeat.packet import (
     ANSWER,
@@ -229,7 +230,7 @@ class ModuleBeats:
                 case Suspected():
                     self._publish(self.module, PeerSuspected(silent_ms=verdict.silent_ns / MS))
                 case Lost():
-                    self._last_loss = _loss(verdict)
+                    self._last_loss = loss_fact(verdict)
                     self._heard_body, self._peer = b"", None
                     self._publish(self.module, self._last_loss)
                 case LinkChanged():
@@ -339,15 +340,6 @@ def _pulse_ns(order: AnnounceState, link: HeartbeatLink) -> int:
 
 def _timeout_ns(order: AnnounceState, link: HeartbeatLink) -> int:
     return max((link.timeout_ms or order.timeout_ms) * MS, TIMEOUT_PULSES_MIN * _pulse_ns(order, link))
-
-
-def _loss(verdict: Lost) -> PeerLost:
-    return PeerLost(
-        reason=verdict.reason.value,
-        last_heard_mono_ns=verdict.last_heard_ns,
-        silent_ms=verdict.silent_ns / MS,
-        evidence=verdict.evidence,
-    )
 
 
 def _link_fact(link: LinkChanged) -> HeartbeatLinkChanged:

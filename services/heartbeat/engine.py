@@ -57,7 +57,7 @@ class Engine:
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="beats", daemon=True)
         self._resumed = memory.orders()
-        self.failure: BaseException | None = None
+        self.has_failed = False
 
     @property
     def resumed(self) -> frozenset[ModuleId]:
@@ -121,13 +121,11 @@ class Engine:
         try:
             while not self._is_stopping:
                 self._turn(strain)
-        except BaseException as error:
+        finally:
             # Without this thread the service is worth nothing: the other thread ends it, the supervisor restarts it.
-            self.failure = error
+            self.has_failed = not self._is_stopping
             if self._notify is not None:
                 self._notify()
-            raise
-        finally:
             strain.close()
             for beats in self._modules.values():
                 beats.close()

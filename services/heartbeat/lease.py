@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from holdfast.ids import ModuleId
 
 LEASE_NS = 45_000_000_000
-"""A living state machine repeats its orders within a second; a node without one is ended by its supervisor after 30 s."""
+"""A living state machine repeats its orders within a second; without one the supervisor ends the node after 30 s."""
 
 
 class Lease:

@@ -7,7 +7,7 @@ import functools
 import logging
 import os
 
-from holdfast.errors import EnvironmentFaultError
+from holdfast.errors import InvariantError
 from holdfast.events.envelope import NODE_SCOPE, Envelope
 from holdfast.events.membership import PeerLost, PeerReported
 from holdfast.events.module import AnnounceState
@@ -91,8 +91,8 @@ class Shell:
                     log.warning("peer of %s lost (%s): %s", module, fact.reason, fact.evidence)
                 trace = fact.announcement.trace if isinstance(fact, PeerReported) else ""
                 await self._context.publish(module, fact, trace=trace)
-            if self._engine.failure is not None:
-                raise EnvironmentFaultError(f"the thread of beats failed: {self._engine.failure!r}")
+            if self._engine.has_failed:
+                raise InvariantError("the thread of beats failed; its last words are on standard error")
 
     async def watch_lease(self) -> None:
         """End beats that no state machine stands behind, with a word to the peer."""

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from services.vip import frames
-from services.vip.model import Address, Interface
+from services.vip.core.model import Address, Interface
 
 log = logging.getLogger("holdfast.vip")
 

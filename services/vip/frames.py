@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from ipaddress import IPv4Address, IPv6Address
 
-from services.vip.model import Address
+from services.vip.core.model import Address
 
 ETH_P_ARP = 0x0806
 ETH_P_IPV6 = 0x86DD

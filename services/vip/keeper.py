@@ -14,8 +14,7 @@ from holdfast.ids import ModuleId
 
 from services.vip.announce import Announcer
 from services.vip.core import is_present, own_leftovers, parse, plan
-from services.vip.diag import reset_connections
-from services.vip.model import (
+from services.vip.core.model import (
     AddAddress,
     Address,
     Announce,
@@ -30,6 +29,7 @@ from services.vip.model import (
     SetRoute,
     Wanted,
 )
+from services.vip.diag import reset_connections
 from services.vip.netlink import Kernel
 from services.vip.record import Entry, Record
 
@@ -48,7 +48,7 @@ class Outcome:
 
 
 class Keeper:
-    """Makes the kernel hold what each module's order says; one order at a time, so that plans see each other's effects."""
+    """Makes the kernel hold what each module's order says; one at a time, so that plans see each other's effects."""
 
     def __init__(self, kernel: Kernel, record: Record, on_conflict: Callable[[ModuleId], None]) -> None:
         self._kernel = kernel

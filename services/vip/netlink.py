@@ -11,7 +11,7 @@ from holdfast.errors import EnvironmentFaultError
 from pyroute2 import AsyncIPRoute  # type: ignore[import-untyped]
 from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
 
-from services.vip.model import (
+from services.vip.core.model import (
     OWN_PROTOCOL,
     AddAddress,
     ForgetNeighbour,

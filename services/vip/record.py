@@ -12,7 +12,7 @@ from holdfast.errors import StorageError
 from holdfast.ids import ModuleId
 from pydantic import TypeAdapter, ValidationError
 
-from services.vip.model import Owned, Route
+from services.vip.core.model import Owned, Route
 
 RECORD_BYTES_MAX = 1 << 20
 

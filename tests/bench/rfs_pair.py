@@ -8,8 +8,10 @@ whenever it changes.
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 PORT = 5600
+FIRST_KEPT_FD = 3
+"""As holdfast.service.notify: where kept descriptors come back."""
 SETTLE_S = 60.0
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,19 +40,56 @@ class Node:
         self.verified: dict[str, Any] = {}
         self._changed = threading.Condition()
         self.process: subprocess.Popen[str] | None = None
+        self._last: tuple[str, dict[str, object]] | None = None
+        self._kept: dict[str, int] = {}
+        self._notify_path = base / f"{name}-notify"
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.bind(str(self._notify_path))
+        threading.Thread(target=self._keep, daemon=True).start()
 
     def start(self) -> None:
+        kept = list(self._kept.items())
+
+        def place() -> None:
+            parked = [fcntl.fcntl(fd, fcntl.F_DUPFD, 200) for _, fd in kept]
+            for number, fd in enumerate(parked):
+                os.dup2(fd, FIRST_KEPT_FD + number)
+                os.close(fd)
+
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'libs'}"}
+        environment["NOTIFY_SOCKET"] = str(self._notify_path)
+        if kept:
+            environment |= {"LISTEN_FDS": str(len(kept)), "LISTEN_FDNAMES": ":".join(name for name, _ in kept)}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.rfs_pair", self.name, str(self.directory), str(self.state)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'libs'}"},
+            env=environment,
+            close_fds=not kept,
+            preexec_fn=place if kept else None,
         )
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
 
+    def kill(self) -> None:
+        """SIGKILL the worker and start another, which gets the kept descriptors and the last order."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass  # What was being written went with the worker.
+        self.start()
+        if self._last is not None:
+            mode, fields = self._last
+            self.order(mode, **fields)
+
     def order(self, mode: str, **fields: object) -> None:
+        if mode != "verify":
+            self._last = (mode, fields)
         assert self.process is not None
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({"mode": mode, "port": self.port, **fields}) + "\n")
@@ -84,6 +125,29 @@ class Node:
             self.process.wait()
         self.process.stdout.close()
         self.process = None
+
+    def close(self) -> None:
+        """Let go of what was kept for the next worker."""
+        self.stop()
+        self._notify.close()
+        while self._kept:
+            os.close(self._kept.popitem()[1])
+
+    def _keep(self) -> None:
+        """What the supervisor does: hold descriptors under their names."""
+        while True:
+            try:
+                message, fds, _, _ = socket.recv_fds(self._notify, 4096, 4)
+            except OSError:
+                return
+            values = dict(line.split("=", 1) for line in message.decode().splitlines() if "=" in line)
+            name = values.get("FDNAME", "")
+            if "FDSTOREREMOVE" in values or fds:
+                old = self._kept.pop(name, None)
+                if old is not None:
+                    os.close(old)
+            if fds:
+                self._kept[name] = fds[0]
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -123,8 +187,8 @@ def pair(base: Path, *, port: int = PORT) -> Iterator[tuple[Node, Node]]:
         bring_in_step(one, two)
         yield one, two
     finally:
-        two.stop()
-        one.stop()
+        two.close()
+        one.close()
 
 
 def main() -> int:
@@ -139,7 +203,7 @@ def main() -> int:
     )
     from holdfast.ids import Epoch, Generation, Session
     from services.rfs.control import Control, Places
-    from services.rfs.descriptors import NoStore
+    from holdfast.service.notify import Notifier
     from services.rfs.service import SWITCH_INTERVAL_S
 
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -160,7 +224,7 @@ def main() -> int:
         module="bench",
         node=name,
         places=Places(run_dir, state),
-        store=NoStore(),
+        store=Notifier(),
         clock=SystemClock(),
         changed=lambda: threading.Thread(target=say, daemon=True).start(),
     )

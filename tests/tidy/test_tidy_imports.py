@@ -10,8 +10,8 @@ from tests.tidy.rules import ROOT, imports, python_files
 
 PURE = [
     "libs/holdfast/core",
-    "services/heartbeat/core.py",
-    "services/vip/core.py",
+    "services/heartbeat/core",
+    "services/vip/core",
     "services/checkers/core.py",
     "services/rfs/core",
 ]

@@ -248,7 +248,15 @@ def forced_out(state: State) -> State:
     data = Data.DRAIN if state.role is Role.PRIM and state.is_in_step else state.data
     last_primary = state.role in PRIMARY_ROLES
     record = replace(state.authority, last_primary=last_primary)
-    return replace(state, authority=record, data=data, addresses_wanted=False, leaving=False, promoting=False)
+    return replace(
+        state,
+        authority=record,
+        data=data,
+        addresses_wanted=False,
+        leaving=False,
+        promoting=False,
+        forget_scripts=state.running is not None,
+    )
 
 
 def begins_to_end(state: State) -> State:

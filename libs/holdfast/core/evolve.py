@@ -105,18 +105,14 @@ def _apply(state: State, row: Row) -> State:
     action = row.action or state.wish.value
     after = row.change(state)
     to = row.to if row.to is not None else current
-    change = state.change
-    if row.to is not None or row.next is not None:
-        change = Change(current=current, next=row.next if row.next is not None else to, action=action)
-    steps = after.steps
-    since = after.step_since_mono_ns
+    change = Change(current=current, next=row.next if row.next is not None else to, action=action)
+    steps, since = after.steps, after.step_since_mono_ns
+    own = tuple(replace(step, change=change) for step in row.steps)
     if row.when is When.AFTER:
-        steps = (*steps, *row.steps)
-    elif row.steps or row.when is When.CUT:
-        steps, since = row.steps, 0
-    return replace(
-        after, role=to, steps=steps, step_since_mono_ns=since, change=change, row=row.name, reason=row.reason
-    )
+        steps = (*steps, *own)
+    elif own or row.when is When.CUT:
+        steps, since = own, 0
+    return replace(after, role=to, steps=steps, step_since_mono_ns=since, row=row.name, reason=row.reason)
 
 
 def _opened(state: State, incarnation: int) -> State:

@@ -9,6 +9,13 @@ from holdfast.ids import NO_SESSION
 
 ACTING = frozenset({Data.ALONE, Data.IN_STEP, Data.DRAIN})
 
+GROUPS: dict[Role, frozenset[str]] = {
+    Role.ALONE: frozenset({"both", "prim", "sec"}),
+    Role.PRIM: frozenset({"both", "prim"}),
+    Role.SECOND: frozenset({"both", "second", "sec"}),
+}
+"""Script groups that have been started in a ready role; STOP and WAIT are never ready."""
+
 
 def broken_by(state: State) -> tuple[str, ...]:
     """The rules that this state breaks, in words; none when all is well."""
@@ -30,6 +37,8 @@ def broken_by(state: State) -> tuple[str, ...]:
         found.append(f"wants addresses as {state.role}")
     if record.copy is Copy.RESYNCING and record.in_step_session != NO_SESSION:
         found.append("counts itself in step while resyncing")
+    if state.status is Status.READY and state.groups != GROUPS[state.role]:
+        found.append(f"is {state.role} Ready with the script groups {sorted(state.groups)}")
     if not state.reason or not explain.sentence(state):
         found.append("cannot say why it is where it is")
     return tuple(found)

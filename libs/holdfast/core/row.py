@@ -69,8 +69,8 @@ class When(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One transition. next: the state that scripts are told as next (`to` unless said). action: their third argument
-    (the wish's word when empty). skips: a second guard under which the steps are left out."""
+    """One transition. trigger: what most often makes the guard true; also: what else may. next: the state that scripts
+    are told as next (`to` unless said). action: their third argument (the wish's word when empty)."""
 
     name: str
     phase: Phase
@@ -80,19 +80,24 @@ class Row:
     when: When
     change: Callable[[State], State]
     reason: str
+    also: frozenset[Trigger] = frozenset()
     to: Role | None = None
     next: Role | None = None
     action: str = ""
     steps: tuple[Step, ...] = ()
 
 
-def script(name: str, *, force: bool = False, keeps: bool = False) -> Step:
-    return Step(kind=StepKind.SCRIPT, script=name, force=force, keeps=keeps)
+def also(*triggers: Trigger) -> frozenset[Trigger]:
+    return frozenset(triggers)
+
+
+def script(name: str, *, force: bool = False) -> Step:
+    return Step(kind=StepKind.SCRIPT, script=name, force=force)
 
 
 def twice(name: str) -> tuple[Step, Step]:
     """Once graceful, once with `force`."""
-    return (script(name, keeps=True), script(name, force=True))
+    return (script(name), script(name, force=True))
 
 
 def wait_for(kind: StepKind) -> Step:

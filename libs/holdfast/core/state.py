@@ -70,13 +70,23 @@ class StepKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """The transition under way as scripts are told: current state, next state, action."""
+
+    current: Role = Role.STOP
+    next: Role = Role.STOP
+    action: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One step. group: what the script starts or stops (`prim` of `start_prim`); keeps: more rounds of it follow."""
+    """One step. group: what the script starts or stops (`prim` of `start_prim`). change: the transition that it
+    belongs to, known once its row has fired."""
 
     kind: StepKind
     script: str = ""
     force: bool = False
-    keeps: bool = False
+    change: Change | None = None
 
     @property
     def group(self) -> str:
@@ -96,15 +106,6 @@ class ScriptRun:
     run: str
     step: Step
     arguments: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
-    """The transition under way as scripts are told: current state, next state, action."""
-
-    current: Role = Role.STOP
-    next: Role = Role.STOP
-    action: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,7 +159,6 @@ class State:
     running: ScriptRun | None = None
     run_counter: int = 0
     groups: frozenset[str] = frozenset()
-    change: Change = field(default_factory=Change)
     data: Data = Data.OFF
     addresses_wanted: bool = False
     promoting: bool = False
@@ -230,7 +230,7 @@ class State:
                 return Status.READY if self.is_idle and not self.leaving else Status.TRANSIENT
 
     def _status_of_wait(self) -> Status:
-        if not self.is_idle or self.wish is not Wish.NONE or self.claiming:
+        if not self.is_idle or self.wish is not Wish.NONE or self.claiming or self.handover_is_swap:
             return Status.TRANSIENT
         if self.blocked_by or self.peer.presence != "unknown":
             return Status.NOT_READY

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from holdfast.core import authority, rules
-from holdfast.core.state import Data, ScriptRun, State, Step, StepKind
+from holdfast.core.state import Change, Data, ScriptRun, State, Step, StepKind
 from holdfast.events.replication import ReplicationMode
 from holdfast.events.state import Role, Status
 
@@ -71,7 +71,7 @@ def _script(state: State, step: Step) -> State:
         return _next(state)
     if stops and step.group not in state.groups and not step.force:
         return _next(state)
-    change = state.change
+    change = step.change or Change()
     arguments = (str(change.current), str(change.next), change.action)
     run = ScriptRun(
         run=f"{state.settings.node}-{state.authority.incarnation}-{state.run_counter + 1}",
@@ -94,9 +94,7 @@ def script_ended(state: State, run: str) -> State:
     if state.running is None or state.running.run != run:
         return state
     step = state.running.step
-    groups = state.groups
-    if step.script.startswith("stop_") and not step.keeps:
-        groups = groups - {step.group}
+    groups = state.groups - {step.group} if step.script.startswith("stop_") else state.groups
     after = replace(state, running=None, groups=groups, forget_scripts=False)
     return rules.judged_anew(after) if not after.steps and after.status is Status.READY else after
 

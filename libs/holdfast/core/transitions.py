@@ -8,7 +8,7 @@ facts, never actions that must not be repeated.
 from __future__ import annotations
 
 from holdfast.core import changes, guards
-from holdfast.core.row import Phase, Row, Trigger, When, script, twice, wait_for
+from holdfast.core.row import Phase, Row, Trigger, When, also, script, twice, wait_for
 from holdfast.core.state import StepKind
 from holdfast.events.state import Role
 
@@ -67,6 +67,7 @@ STARTING: tuple[Row, ...] = (
         guard=guards.wakes_up,
         when=When.IDLE,
         change=changes.wakes_up,
+        also=also(Trigger.TIME),
         reason="nothing that this node waited for stands in the way any more (Implicit_wakeup)",
     ),
     Row(
@@ -90,6 +91,7 @@ STARTING: tuple[Row, ...] = (
         guard=guards.begins_claim,
         when=When.IDLE,
         change=changes.claims,
+        also=also(Trigger.PEER_LEFT, Trigger.PEER_RENOUNCED, Trigger.PEER_LOST),
         reason="this node has the copy to keep or an operator said prim, and tells the other node so before it acts",
     ),
     Row(
@@ -100,6 +102,7 @@ STARTING: tuple[Row, ...] = (
         guard=guards.withdraws_claim,
         when=When.AFTER,
         change=changes.withdraws,
+        also=also(Trigger.PEER_HEARD),
         reason="the other node has the better claim, or is primary already",
     ),
     Row(
@@ -113,6 +116,7 @@ STARTING: tuple[Row, ...] = (
         to=ALONE,
         action="start",
         steps=START_PRIMARY,
+        also=also(Trigger.PEER_LOST, Trigger.PEER_LEFT),
         reason="the other node has seen the claim and does not act against it",
     ),
 )
@@ -129,6 +133,7 @@ JOINING: tuple[Row, ...] = (
         to=SECOND,
         action="start",
         steps=(TRANSITION, script("start_both"), script("start_second"), script("start_sec")),
+        also=also(Trigger.PEER_HANDED_OVER),
         reason="the other node is primary: this copy is resynchronised from it",
     ),
     Row(
@@ -165,6 +170,7 @@ LINK: tuple[Row, ...] = (
         guard=guards.must_renounce,
         when=When.AFTER,
         change=changes.renounces,
+        also=also(Trigger.PEER_PRIMARY, Trigger.PEER_HEARD),
         reason="the primary can no longer reach this copy or has gone on without it: it is outdated",
     ),
     Row(
@@ -175,6 +181,7 @@ LINK: tuple[Row, ...] = (
         guard=guards.asks_to_renounce,
         when=When.AFTER,
         change=changes.asks_to_renounce,
+        also=also(Trigger.REPLICATION_FAILED, Trigger.TIME),
         reason="the replication link is broken for longer than the grace: the secondary is asked to renounce",
     ),
     Row(
@@ -198,6 +205,7 @@ LINK: tuple[Row, ...] = (
         to=ALONE,
         action="alone",
         steps=(TRANSITION, script("start_sec")),
+        also=also(Trigger.PEER_LOST, Trigger.PEER_LEFT, Trigger.PEER_PRIMARY),
         reason="the secondary cannot take over in this session: go on without it",
     ),
     Row(
@@ -211,6 +219,7 @@ LINK: tuple[Row, ...] = (
         to=ALONE,
         action="start",
         steps=START_PRIMARY,
+        also=also(Trigger.PEER_RENOUNCED, Trigger.PEER_LEFT),
         reason="the secondary went away in the middle of the swap: the application starts here again",
     ),
     Row(
@@ -222,6 +231,7 @@ LINK: tuple[Row, ...] = (
         when=When.AFTER,
         change=changes.goes_on_alone,
         to=ALONE,
+        also=also(Trigger.PEER_RENOUNCED, Trigger.PEER_LEFT),
         reason="the secondary went away while the application is being stopped: nobody is there to take over",
     ),
 )
@@ -235,6 +245,7 @@ FAILOVER: tuple[Row, ...] = (
         guard=guards.prepares_to_take_over,
         when=When.AFTER,
         change=changes.prepares_to_take_over,
+        also=also(Trigger.PEER_LEFT, Trigger.PEER_HANDED_OVER),
         reason="in step, and the primary is lost or has given its role away: apply what was received",
     ),
     Row(
@@ -258,6 +269,7 @@ FAILOVER: tuple[Row, ...] = (
         guard=guards.breaks_off_take_over,
         when=When.AFTER,
         change=changes.breaks_off,
+        also=also(Trigger.PEER_HEARD),
         reason="the primary is there after all: this node stays secondary and is resynchronised",
     ),
     Row(
@@ -271,6 +283,7 @@ FAILOVER: tuple[Row, ...] = (
         to=WAIT,
         action="stopwait",
         steps=(*STOP_SECONDARY, TRANSITION, OFF),
+        also=also(Trigger.PEER_LEFT, Trigger.PEER_HANDED_OVER, Trigger.PEER_DEGRADED),
         reason="the primary is gone, and this node may not take over (failover-off)",
     ),
     Row(
@@ -284,6 +297,7 @@ FAILOVER: tuple[Row, ...] = (
         to=WAIT,
         action="stopwait",
         steps=(*STOP_SECONDARY, TRANSITION, OFF),
+        also=also(Trigger.PEER_LOST, Trigger.PEER_DEGRADED),
         reason="the primary is gone or degraded before this copy was in step (notuptodate_server)",
     ),
     Row(
@@ -330,6 +344,7 @@ HANDOVER: tuple[Row, ...] = (
         guard=guards.wants_its_role_back,
         when=When.IDLE,
         change=changes.asks_for_swap,
+        also=also(Trigger.PEER_PRIMARY),
         reason="this node was primary before its last stop and takes its role back (defaultprim lastprim)",
     ),
     Row(
@@ -340,6 +355,7 @@ HANDOVER: tuple[Row, ...] = (
         guard=guards.swap_request_is_over,
         when=When.AFTER,
         change=changes.forgets_swap,
+        also=also(Trigger.PEER_LOST, Trigger.PEER_LEFT),
         reason="the primary did not swap in time, or is gone",
     ),
     Row(
@@ -350,6 +366,7 @@ HANDOVER: tuple[Row, ...] = (
         guard=guards.swap_is_off,
         when=When.IDLE,
         change=changes.drops_wish,
+        also=also(Trigger.PEER_LOST, Trigger.PEER_RENOUNCED),
         reason="there is no ready secondary to swap with",
     ),
     Row(
@@ -391,6 +408,7 @@ MEETING: tuple[Row, ...] = (
         next=SECOND,
         action="stopstart",
         steps=GIVE_PRIMARY_AWAY,
+        also=also(Trigger.PEER_HEARD),
         reason="the other node's copy is the one to keep: it acts as primary too, or had taken over before",
     ),
     Row(

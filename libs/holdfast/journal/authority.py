@@ -9,12 +9,12 @@ import hashlib
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Column, Integer, MetaData, Table, Text, select
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, Text, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from holdfast.core.authority import AuthorityRecord
 from holdfast.errors import StorageError
-from holdfast.journal.database import open_engine, storage
+from holdfast.journal.database import open_engine, prepare_file, storage
 
 _METADATA = MetaData()
 _RECORD = Table(
@@ -35,19 +35,10 @@ class AuthorityStore:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open or create the file; raises StorageError when it is there and is not a sound database."""
         self._path = path
-        # An empty file is what is left of a truncated one: SQLite would take it for a new database.
-        if path.exists() and path.stat().st_size == 0:
-            raise _unreadable(path, "the file is empty")
-        existed = path.exists()
         with storage(path, "open the authority record"):
             if not read_only:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                prepare_file(path, _create)
             self._engine = open_engine(path, synchronous="FULL", read_only=read_only)
-            if not existed and not read_only:
-                with self._engine.begin() as connection:
-                    _METADATA.create_all(connection)
-        if not existed and not read_only:
-            self.write(AuthorityRecord())
 
     def read(self) -> AuthorityRecord:
         """Return the record; raise StorageError when it is missing, truncated or altered."""
@@ -67,14 +58,24 @@ class AuthorityStore:
 
     def write(self, record: AuthorityRecord) -> None:
         """Replace the record; when this returns it survives the loss of power."""
-        body = _ADAPTER.dump_json(record).decode()
-        row = {"version": VERSION, "body": body, "sha256": _digest(body)}
+        row = _row(record)
         with storage(self._path, "write the authority record"), self._engine.begin() as connection:
             statement = upsert(_RECORD).values(one=1, **row)
             connection.execute(statement.on_conflict_do_update(index_elements=["one"], set_=row))
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _create(engine: Engine) -> None:
+    with engine.begin() as connection:
+        _METADATA.create_all(connection)
+        connection.execute(insert(_RECORD), [{"one": 1, **_row(AuthorityRecord())}])
+
+
+def _row(record: AuthorityRecord) -> dict[str, object]:
+    body = _ADAPTER.dump_json(record).decode()
+    return {"version": VERSION, "body": body, "sha256": _digest(body)}
 
 
 def _digest(body: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from holdfast.errors import StorageError
 BUSY_MS = 5_000
 """Readers (the command line) hold the file for milliseconds; a writer waits for them no longer than this."""
 WAL_BYTES_MAX = 8 << 20
+HEADER_BYTES = 100
 
 
 def open_engine(path: Path, *, synchronous: str, read_only: bool = False, checkpoints: bool = True) -> Engine:
@@ -41,6 +43,32 @@ def open_engine(path: Path, *, synchronous: str, read_only: bool = False, checkp
 
     event.listen(engine, "connect", configure)
     return engine
+
+
+def prepare_file(path: Path, create: Callable[[Engine], None]) -> None:
+    """Make the file when there is none, whole or not at all; raise StorageError for what is only the rest of one.
+
+    SQLite takes a file that was cut to less than its header (100 bytes, sqlite.org/fileformat2.html) for a new one.
+    """
+    if path.exists():
+        if path.stat().st_size < HEADER_BYTES:
+            raise StorageError(f"{path}: cut to {path.stat().st_size} bytes", hint="restore the file from a copy")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    for rest in (fresh, *(fresh.with_name(f"{fresh.name}{ending}") for ending in ("-wal", "-shm"))):
+        rest.unlink(missing_ok=True)
+    engine = open_engine(fresh, synchronous="FULL")
+    try:
+        create(engine)
+    finally:
+        engine.dispose()
+    fresh.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 @contextmanager

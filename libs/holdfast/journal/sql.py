@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import RowMapping, Table, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
-from holdfast.errors import PeerError
+from holdfast.errors import PeerError, StorageError
 from holdfast.events.envelope import Envelope
 from holdfast.journal import chain
-from holdfast.journal.database import open_engine, storage
+from holdfast.journal.database import open_engine, prepare_file, storage
 from holdfast.journal.port import (
     BATCH_ROWS_MAX,
     READ_ROWS_MAX,
@@ -57,15 +57,12 @@ class SqlJournal:
         self._views: list[Projection] = []
         with storage(path, "open the journal"):
             if not read_only:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                prepare_file(path, _create)
             self._engine = open_engine(path, synchronous="NORMAL", read_only=read_only, checkpoints=False)
-            with self._engine.begin() as connection:
-                if not read_only:
-                    METADATA.create_all(connection)
-                    first = {"one": 1, "first_previous": 0, "first_previous_hash": chain.GENESIS}
-                    head = upsert(HEAD).values(**first, last=0, last_hash=chain.GENESIS)
-                    connection.execute(head.on_conflict_do_nothing())
-                row = connection.execute(select(HEAD)).mappings().one()
+            with self._engine.connect() as connection:
+                row = connection.execute(select(HEAD)).mappings().one_or_none()
+        if row is None:
+            raise StorageError(f"{path}: the journal has lost its head")
         self._last, self._last_hash = int(row["last"]), str(row["last_hash"])
 
     def append(self, envelope: Envelope[object], *, decision: str, durable: bool) -> int:
@@ -221,6 +218,13 @@ class SqlJournal:
         connection.execute(update(HEAD).values(first_previous=at, first_previous_hash=row.hash))
         connection.execute(delete(SNAPSHOTS).where(SNAPSHOTS.c.sequence < at))
         return int(connection.execute(delete(EVENTS).where(EVENTS.c.sequence <= at)).rowcount)
+
+
+def _create(engine: Engine) -> None:
+    with engine.begin() as connection:
+        METADATA.create_all(connection)
+        head = {"one": 1, "first_previous": 0, "first_previous_hash": chain.GENESIS}
+        connection.execute(insert(HEAD), [{**head, "last": 0, "last_hash": chain.GENESIS}])
 
 
 def _project(connection: Connection, view: Projection) -> None:

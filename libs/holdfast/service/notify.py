@@ -69,6 +69,12 @@ class Notifier:
         """Return the descriptor kept under `name` by an earlier run, once."""
         return self._kept.pop(name, None)
 
+    def close(self) -> None:
+        """Let go of the socket; nothing is said any more."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def _send(self, text: str, *, fd: int | None = None, flags: int = 0) -> None:
         if self._socket is None:
             return

@@ -52,5 +52,5 @@ class FakeStateMachine:
         wanted = request.get("module", "")
         if wanted and wanted not in self.modules:
             return {"accepted": False, "reason": f"module {wanted} is not configured", "code": 5, "problems": []}
-        shown = {name: state for name, state in self.modules.items() if wanted in ("", name)}
-        return {"node": "node1", "modules": shown, "failures": {}}
+        shown = [state for name, state in sorted(self.modules.items()) if wanted in ("", name)]
+        return {"node": "node1", "modules": shown}

@@ -33,7 +33,7 @@ JudgeFactory = Callable[[tuple[str, ...], int, int, int], Judge]
 
 
 class TimeoutJudge:
-    """Lost after a timeout without a beat on any network, not counting time in which this process itself stood still."""
+    """Lost after a timeout without a beat on any network; time in which this process stood still does not count."""
 
     def __init__(self, idents: tuple[str, ...], pulse_ms: int, timeout_ms: int, started_ns: int) -> None:
         self._timeout_ns = timeout_ms * 1_000_000

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
+from typing import Any
 
-from holdfast.core import ModuleSettings, Orders, State
+from holdfast.core import ModuleSettings, Orders, State, reconfigured
 from holdfast.events.membership import PeerFound, PeerLost, PeerReported
 from holdfast.events.module import (
     Action,
@@ -15,7 +17,6 @@ from holdfast.events.module import (
     ScriptFinished,
     ServiceStarted,
 )
-from holdfast.events.replication import ReplicationReported
 from holdfast.events.state import Announcement
 from holdfast.testing.judge import Judge, JudgeFactory
 from holdfast.testing.network import Network
@@ -54,6 +55,10 @@ class Machine:
         self.application_runs = False
         self.addresses_held = False
         self.stalled_until_ns = 0
+        self.held_scripts: set[str] = set()
+        """Scripts that do not end until `finish_held`."""
+        self.on_script: Callable[[int, str, tuple[str, ...]], None] | None = None
+        self.on_addresses: Callable[[int, bool], None] | None = None
         self.clock_offset_ns = random.randrange(1, 10**12)
         self._scheduler = scheduler
         self._random = random
@@ -89,6 +94,7 @@ class Machine:
         self._backlog: list[tuple[str, object]] = []
         self._results: dict[str, ScriptFinished] = {}
         self._runs: set[str] = set()
+        self._held: dict[str, str] = {}
         self._heard_ns: dict[str, int] = {}
         self._life_of_heartbeat = 0
         self._planned_ns = 0
@@ -196,7 +202,7 @@ class Machine:
         if orders.forget is not None and orders.run is not None:
             self._finish(self.incarnation, orders.run.run, orders.run.script, 137)
         elif orders.run is not None:
-            self._run(orders.run.run, orders.run.script)
+            self._run(orders.run.run, orders.run.script, orders.run.arguments)
 
     def _replicate(self, incarnation: int) -> None:
         if self.incarnation == incarnation and self.is_on and self._orders and self._orders.replicate:
@@ -205,6 +211,8 @@ class Machine:
     def _set_addresses(self, incarnation: int) -> None:
         if self.incarnation != incarnation or not self.is_on or self._orders is None:
             return
+        if self.on_addresses is not None and self.addresses_held != self._orders.addresses.held:
+            self.on_addresses(self.index, self._orders.addresses.held)
         self.addresses_held = self._orders.addresses.held
         self._report_addresses()
 
@@ -212,18 +220,23 @@ class Machine:
         present = tuple(a.address for a in self.settings.addresses) if self.addresses_held else ()
         self.shell.feed(AddressesReported(held=self.addresses_held, present=present))
 
-    def _run(self, run: str, script: str) -> None:
+    def _run(self, run: str, script: str, arguments: tuple[str, ...]) -> None:
         if run in self._results:
             self.shell.feed(self._results[run])
             return
         if run in self._runs:
             return
         self._runs.add(run)
+        if script == "stop_prim":
+            self.application_runs = False
+        if self.on_script is not None:
+            self.on_script(self.index, script, arguments)
+        if script in self.held_scripts:
+            self._held[script] = run
+            return
         duration = int(self._random.random() * SCRIPT_NS_MAX)
         if self._random.random() < 0.02:
             duration = LONG_SCRIPT_NS
-        if script == "stop_prim":
-            self.application_runs = False
         self._scheduler.after(duration, self._finish, self.incarnation, run, script, 0)
 
     def _finish(self, incarnation: int, run: str, script: str, exit_code: int) -> None:
@@ -237,6 +250,18 @@ class Machine:
         result = ScriptFinished(run=run, script=script, exit_code=exit_code, duration_ms=0.0, timed_out=False, log="")
         self._results = {run: result}
         self.shell.feed(result)
+
+    def finish_held(self, script: str) -> None:
+        """The script that was held back ends now."""
+        run = self._held.pop(script, "")
+        if run:
+            self._finish(self.incarnation, run, script, 0)
+
+    def change_settings(self, **changes: Any) -> None:
+        """Apply another configuration."""
+        self.settings = replace(self.settings, **changes)
+        self.shell.settings = self.settings
+        self.shell.state = reconfigured(self.shell.state, self.settings)
 
     def _write(self, incarnation: int) -> None:
         if self.incarnation != incarnation or not self.is_on:
@@ -276,7 +301,7 @@ class Machine:
         if self._announcement is None or self.is_stalled or self.judge is None:
             return
         for lan in self._network.lans:
-            self._network.send(lan, self.index, self.other._receive, (self._announcement, True))
+            self._network.send(lan, self.index, self.other._receive, self._announcement)
 
     def _receive(self, lan: str, datagram: object) -> None:
         if self.judge is None or not self.is_on:
@@ -285,10 +310,11 @@ class Machine:
             if len(self._backlog) < BACKLOG_MAX:
                 self._backlog.append((lan, datagram))
             return
-        announcement, hears_us = datagram  # type: ignore[misc]
+        announcement = datagram
+        assert isinstance(announcement, Announcement), "beats carry announcements"
         if announcement is not self._peer_said:
             self._take(announcement)
-        for verdict in self.judge.beat(lan, self.clock_ns(), hears_us=hears_us, incarnation=announcement.incarnation):
+        for verdict in self.judge.beat(lan, self.clock_ns(), hears_us=True, incarnation=announcement.incarnation):
             self._judged(verdict)
 
     def _take(self, announcement: Announcement) -> None:
@@ -318,6 +344,3 @@ class Machine:
             self._judged(verdict)
         self._planned_ns = now + self.settings.heartbeat_pulse_ms * NS_PER_MS // 2
         self._scheduler.after(self._planned_ns - now, self._tick, life)
-
-
-__all__ = ["Machine", "ReplicationReported"]

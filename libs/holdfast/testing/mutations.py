@@ -11,6 +11,7 @@ from holdfast.core import authority, guards
 from holdfast.core.authority import AuthorityRecord, Verdict
 from holdfast.core.peer import Peer
 from holdfast.core.state import State
+from holdfast.core.transitions import ROWS
 from holdfast.events.replication import ReplicationMode
 from holdfast.events.state import Copy
 from holdfast.ids import NO_SESSION
@@ -35,7 +36,10 @@ def _promotes_while_resyncing() -> tuple[Change, ...]:
     def may_promote(record: AuthorityRecord, peer: Peer, *, failover: bool) -> Verdict:
         return Verdict(yes=peer.is_lost, reason="mutation")
 
-    return ((authority, "may_promote", may_promote),)
+    def never(state: State) -> bool:
+        return False
+
+    return ((authority, "may_promote", may_promote), (_row("left behind"), "guard", never))
 
 
 def _secondary_in_step_first() -> tuple[Change, ...]:
@@ -101,18 +105,7 @@ def _epoch_not_raised() -> tuple[Change, ...]:
     return ((authority, "alone", alone),)
 
 
-def _claims_are_not_awaited() -> tuple[Change, ...]:
-    """A node that starts acts on its claim to be primary before the other one has seen it."""
-
-    def claim_is_granted(state: State) -> bool:
-        return state.claiming
-
-    return ((_row("start alone, claim granted"), "guard", claim_is_granted),)
-
-
 def _row(name: str) -> object:
-    from holdfast.core.transitions import ROWS
-
     return next(row for row in ROWS if row.name == name)
 
 
@@ -122,7 +115,6 @@ MUTATIONS: dict[str, Callable[[], tuple[Change, ...]]] = {
     "secondary in step before the primary": _secondary_in_step_first,
     "in-step starter goes alone": _in_step_starter_goes_alone,
     "epoch not raised": _epoch_not_raised,
-    "claim not awaited": _claims_are_not_awaited,
 }
 
 

@@ -1,10 +1,9 @@
-"""Tiny services for tests of the supervisor: run as `python -m holdfast.testing.supervised`, a supervisor of only these."""
+"""Tiny services for tests of the supervisor, told by their names how to behave."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +42,3 @@ def _keep(notifier: Notifier) -> None:
     lives = int(os.pread(fd, 16, 0) or b"0") + 1
     os.pwrite(fd, b"%d" % lives, 0)
     (Path(os.environ["HOLDFAST_RUN_DIR"]) / "lives").write_text(str(lives))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

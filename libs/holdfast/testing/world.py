@@ -65,9 +65,10 @@ def settings_of(index: int, *, failover: bool = True, replicated: bool = True) -
 class World:
     """Two nodes, their networks, the application's writes and the judge of all of it."""
 
-    def __init__(self, seed: int, judge_factory: JudgeFactory = TimeoutJudge) -> None:
+    def __init__(self, seed: int, judge_factory: JudgeFactory = TimeoutJudge, random: Random | None = None) -> None:
         self.seed = seed
-        self.random = Random(seed)
+        self.random = random or Random(seed)
+        self.tell_change: Callable[[int, State, State], None] | None = None
         self.scheduler = Scheduler()
         self.network = Network(self.scheduler, self.random, LANS)
         self.story: deque[str] = deque(maxlen=TRACE_MAX)
@@ -77,9 +78,10 @@ class World:
         """Generations begun while the nodes could not hear each other, or by an operator's word."""
         self.was_excused: set[int] = set()
         self.may_split = True
+        self._forced_ns: dict[int, int] = {}
         self.changes = 0
         self.provoke: Callable[[int], None] | None = None
-        """Called with a node's index at each of its changes of role or record: faults at the very moments that matter."""
+        """Called with a node's index at each of its changes: for faults at the very moments that matter."""
         self._writes = 0
         self.machines = tuple(
             Machine(
@@ -103,6 +105,8 @@ class World:
 
     def command(self, index: int, action: Action, argument: str = "") -> None:
         self.tell(f"{NODES[index]}: operator says {action} {argument}".rstrip())
+        if action is Action.PRIM:
+            self._forced_ns[index] = self.scheduler.now_ns
         self.machines[index].shell.feed(CommandRequested(action=action, argument=argument, who="operator"))
 
     def cut(self, lan: str, sender: int, *, passes: bool) -> None:
@@ -160,6 +164,8 @@ class World:
     def changed(self, index: int, before: State, after: State) -> None:
         """One node's state machine has taken a step: check everything."""
         self.changes += 1
+        if self.tell_change is not None:
+            self.tell_change(index, before, after)
         if after.row != before.row or after.role is not before.role or after.status is not before.status:
             self.tell(
                 f"{after.settings.node}: {before.role} {before.status} -> {after.role} {after.status} by "
@@ -182,16 +188,26 @@ class World:
         went_on = other.shell.record.role is Role.ALONE
         if went_on and self._may_be_apart():
             self.excused |= {after.authority.generation, other.shell.record.generation}
-        if self._is_forced(before):
+        if self._is_forced(index, before):
             self.excused |= {g for g in self.holder_of if g not in after.authority.lineage}
             self.excused.add(other.shell.record.generation)
         self.check_promises(index, "when it begins to act alone")
 
-    def _is_forced(self, before: State) -> bool:
-        return before.forced.value.startswith("prim")
+    def _is_forced(self, index: int, before: State) -> bool:
+        """Does this node act on an operator's word rather than by the rules?"""
+        lately = self.scheduler.now_ns - self._forced_ns.get(index, -NS_PER_S) < NS_PER_S // 2
+        return lately or before.forced.value.startswith("prim")
 
     def _may_be_apart(self) -> bool:
         return self.network.was_apart_within(APART_NS)
+
+    def _misplaced(self) -> str:
+        """Is the application or an address anywhere but on the primary?"""
+        for machine in self.machines:
+            wanted = machine.shell.state.role is Role.PRIM
+            if machine.application_runs is not wanted or machine.addresses_held is not wanted:
+                return f"application or address is misplaced on {machine.settings.node}"
+        return ""
 
     def unsettled(self) -> str:
         """Why the cluster has not healed; empty when both nodes are PRIM and SECOND Ready with equal copies."""
@@ -200,7 +216,7 @@ class World:
         states = [machine.shell.state for machine in self.machines]
         seen = sorted((state.role, state.status) for state in states)
         if seen == [(Role.PRIM, Status.READY), (Role.SECOND, Status.READY)]:
-            return ""
+            return self._misplaced()
         if all(machine.is_on for machine in self.machines) and all(
             state.role is Role.WAIT and state.authority.copy is not Copy.UP_TO_DATE for state in states
         ):

@@ -175,7 +175,9 @@ def read_events(port: int, count: int, after: str = "") -> list[dict[str, str]]:
         with connection.makefile("rb") as stream:
             event: dict[str, str] = {}
             while len(events) < count:
-                name, _, value = stream.readline().decode().rstrip("\r\n").partition(": ")
+                line = stream.readline()
+                assert line, "the stream ended"
+                name, _, value = line.decode().rstrip("\r\n").partition(": ")
                 if name in ("id", "event", "data"):
                     event[name] = value
                 elif event and not name:

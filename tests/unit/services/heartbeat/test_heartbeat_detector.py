@@ -18,7 +18,7 @@ from services.heartbeat.core import (
     Suspected,
     Verdict,
 )
-from services.heartbeat.link import STALLS_EXCUSED_MAX, LinkTiming
+from services.heartbeat.core.link import STALLS_EXCUSED_MAX, LinkTiming
 
 MS = 1_000_000
 PULSE = 100 * MS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast.ids import ModuleId
+
 from services.heartbeat.lease import LEASE_NS, Lease
 
 SHOP, GONE = ModuleId("shop"), ModuleId("gone")

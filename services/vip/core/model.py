@@ -11,7 +11,7 @@ AddressOnLink = IPv4Interface | IPv6Interface
 """An address with the length of its network's prefix."""
 
 OWN_PROTOCOL = 72
-"""IFA_PROTO of addresses that this service adds (linux/if_addr.h: from 4 on free for programs); kernels before 5.18 drop it."""
+"""IFA_PROTO of addresses added by this service (linux/if_addr.h: from 4 on free); kernels before 5.18 drop it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
-from services.vip.model import (
+from services.vip.core.model import (
     AddAddress,
     Address,
     Announce,
@@ -57,7 +57,10 @@ def plan(
             length = prefix if held is None else held.on_link.network.prefixlen
             keep.append(Owned(address=want.address, prefix=length, interface=interface.name))
     wanted_routes, new_former = _source_routes(places, observed, tuple(former_routes))
-    operations += [SetRoute(route=route) for route in wanted_routes]
+    # A gateway can only be reached once its network's route is there.
+    operations += [
+        SetRoute(route=route) for route in sorted(wanted_routes, key=lambda route: route.gateway is not None)
+    ]
     placed = {(own.interface, own.address) for own in keep}
     leaving = [
         (interface, held)
@@ -66,7 +69,9 @@ def plan(
         if (interface.name, held.on_link.ip) not in placed
         and ((interface.name, held.on_link.ip) in recorded or (held.is_ours and held.on_link.ip in wanted_addresses))
     ]
-    operations += _let_go(leaving, observed, tuple(former_routes), reset_connections=reset_connections)
+    taken_over = {route.key for route in wanted_routes}
+    stays = replace(observed, routes=tuple(route for route in observed.routes if route.key not in taken_over))
+    operations += _let_go(leaving, stays, tuple(former_routes), reset_connections=reset_connections)
     return Plan(operations=tuple(operations), owned=tuple(keep), routes=tuple(new_former), problems=tuple(problems))
 
 
@@ -164,9 +169,10 @@ def _take(want: Wanted, interface: Interface, prefix: int) -> Iterator[Operation
 def _source_routes(
     places: list[tuple[Wanted, Interface, int]], observed: Observed, former: tuple[Route, ...]
 ) -> tuple[list[Route], list[Route]]:
-    """Return the routes to set so that they carry wanted sources, and what they (and earlier ones) were before."""
+    """Return the routes to set so that they carry wanted sources, and what they were before; the first address wins."""
     changes: list[Route] = []
     remembered: dict[object, Route] = {}
+    claimed: set[object] = set()
     for want, interface, _prefix in places:
         if not want.is_source:
             continue
@@ -177,6 +183,9 @@ def _source_routes(
             if _may_carry(route, want, interface) and route.key not in {each.key for each in present}
         ]
         for route in [*present, *lost]:
+            if route.key in claimed:
+                continue
+            claimed.add(route.key)
             wanted_route = replace(route, source=want.address)
             if route.source != want.address or route in lost:
                 changes.append(wanted_route)

@@ -14,7 +14,7 @@ has not answered for EVIDENCE_SILENCE_MIN_NS, or when it said goodbye.
 
 Self-doubt has bounds, so that a real loss is found in bounded time (`patience_ns_max`):
 lateness of this process is excused up to one timeout per silence, whole stalls a few times per silence,
-jitter seen earlier up to a quarter of the timeout, pressure on this node's CPUs one pulse (`services.heartbeat.link`).
+jitter seen earlier up to a quarter of the timeout, pressure on the CPUs one pulse (`services.heartbeat.core.link`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.heartbeat.link import NO_BEAT_NS, Link, LinkTiming
+from services.heartbeat.core.link import NO_BEAT_NS, Link, LinkTiming
 
 EVIDENCE_SILENCE_MIN_NS = 150_000_000
 """How long a peer whose lifeline is refused must leave every beat and question unanswered before it is lost.
