@@ -68,6 +68,8 @@ class ModuleBeats:
         self.rubbish: Counter[str] = Counter()
         self.sockets: dict[str, LinkSocket] = {}
         self.farewell = ""
+        self.is_eager = False
+        """Whether a beat should go out in this turn of the loop, before one is due."""
         self._node = node
         self._incarnation = incarnation
         self._epoll = epoll
@@ -107,6 +109,7 @@ class ModuleBeats:
         self._keep_sockets(links, order.port)
         self._order = order
         self._due_ns = {link.ident: at_ns for link in links}
+        self.is_eager = True
         if self._keys.path != order.key_file:
             self._keys = Keys(order.key_file)
         self._keys.refresh(at_ns)
@@ -263,6 +266,7 @@ class ModuleBeats:
         """Send the beats that are due, and open sockets that could not be opened before."""
         if self._order is None or self._detector is None:
             return
+        self.is_eager = False
         self._keys.refresh(at_ns)
         for link in self.sockets.values():
             if link.open(at_ns):
@@ -303,6 +307,7 @@ class ModuleBeats:
         if at_ns - self._answered_ns >= ANSWER_INTERVAL_NS:
             self._answered_ns = at_ns
             self._due_ns = dict.fromkeys(self._due_ns, at_ns)
+            self.is_eager = True
 
     def _beat(self, sockets: list[LinkSocket], flags: int) -> None:
         sealer = self._keys.sealer()

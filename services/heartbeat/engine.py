@@ -144,16 +144,24 @@ class Engine:
         if late_ns >= LATE_NOTICED_NS:
             # What arrived during the delay is taken before anything is judged.
             self._drain(at_ns)
-        waited_ns = strain.waited_ns()
-        strain.sample(at_ns)
-        self._advance_lifelines(at_ns)
-        late_ns = max(late_ns, waited_ns)
+        if late_ns >= 0:
+            self._judge(at_ns, late_ns, strain)
+        for beats in self._modules.values():
+            if late_ns >= 0 or beats.is_eager:
+                beats.send(at_ns)
+
+    def _judge(self, at_ns: int, late_ns: int, strain: Strain) -> None:
+        """Something is due. Before that nothing can change, so a turn that only takes beats does not come here."""
+        late_ns = max(late_ns, strain.waited_ns())
         if late_ns < LATE_NOTICED_NS:
             late_ns = 0
+        strain.sample(at_ns)
+        for pair, lifeline in self._lifelines.items():
+            if lifeline.advance(at_ns):
+                self._tell_lifeline(pair, at_ns)
         for beats in self._modules.values():
             pressed = beats.is_wary(at_ns) and strain.is_pressed(at_ns)
             beats.tick(at_ns, late_ns=late_ns, pressed=pressed)
-            beats.send(at_ns)
 
     def _planned_ns(self, now_ns: int) -> int:
         planned_ns = now_ns + SLEEP_NS_MAX
@@ -186,11 +194,6 @@ class Engine:
         for beats in self._modules.values():
             for ident in beats.sockets:
                 beats.receive(ident, at_ns)
-
-    def _advance_lifelines(self, at_ns: int) -> None:
-        for pair, lifeline in self._lifelines.items():
-            if lifeline.advance(at_ns):
-                self._tell_lifeline(pair, at_ns)
 
     def _tell_lifeline(self, pair: tuple[str, str], at_ns: int) -> None:
         for beats in self._modules.values():

@@ -1,4 +1,4 @@
-"""The shipped detector as the judge of a simulated node (`holdfast.testing.judge`): same verdicts, as published facts."""
+"""The shipped detector as the judge of a simulated node (`holdfast.testing.judge`): the same verdicts, as facts."""
 
 from __future__ import annotations
 

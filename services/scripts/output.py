@@ -20,6 +20,7 @@ class Output:
         self.read_end = read_end
         self._left = bytes_max
         self._bytes_max = bytes_max
+        self._is_cut = False
         self._log = -1
         os.set_blocking(read_end, False)
         if log is not None:
@@ -69,12 +70,12 @@ class Output:
         os.execve("/bin/sh", ["holdfast-output", "-c", _REST, "sh", str(keep)], {"PATH": "/usr/bin:/bin"})
 
     def _keep(self, data: bytes) -> None:
-        if self._left <= 0:
+        if self._is_cut:
             return
         self._put(data[: self._left])
-        self._left -= len(data)
-        if self._left < 0:
-            self._left = 0
+        self._is_cut = len(data) > self._left
+        self._left -= min(len(data), self._left)
+        if self._is_cut:
             self._put(NOTE % self._bytes_max)
 
     def _put(self, data: bytes) -> None:

@@ -20,6 +20,7 @@ from holdfast.events.module import ForgetScripts, RunScript, ScriptFinished
 from holdfast.ids import ModuleId, checked_name
 from holdfast.service.context import Context
 from holdfast.service.run import ready
+from holdfast.telemetry import is_trace
 
 from services.scripts.environment import safe_dir, script_dir, script_environment
 from services.scripts.logs import log_name, prune_logs
@@ -208,6 +209,15 @@ class Scripts:
             log.warning("the runner of script run %s of module %s was killed, and the script with it", run, module)
             record = record.killed()
             self._records.write(module, record)
+        if is_trace(trace):
+            start_ns = record.started_at_wall_ns
+            self._context.telemetry.record(
+                f"script {record.script}",
+                trace=trace,
+                start_wall_ns=start_ns,
+                end_wall_ns=start_ns + int(record.duration_ms * 1e6),
+                attributes={"module": module, "run": run, "exit_code": record.exit_code},
+            )
         await self._publish(module, record.fact(), cause, trace)
 
     async def _publish(self, module: ModuleId, fact: ScriptFinished, cause: str, trace: str) -> None:

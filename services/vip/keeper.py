@@ -73,9 +73,10 @@ class Keeper:
         """Compare with the last order and make good what differs."""
         async with self._lock:
             order = self._orders[module]
-            observed = await self._kernel.observe()
             wanted, problems = _wanted(order)
             entry = self._record.of(module)
+            with_routes = bool(entry.routes) or any(each.primary_address for each in order.addresses)
+            observed = await self._kernel.observe(with_routes=with_routes)
             # An address of ours that the order names is this module's, also when the record was lost.
             named = {parse(address.address) for address in order.addresses}
             owned = (*entry.owned, *(own for own in own_leftovers(observed) if own.address in named))
@@ -88,7 +89,7 @@ class Keeper:
             )
             trouble = await self._carry_out(module, made, entry)
             if made.operations:
-                observed = await self._kernel.observe()
+                observed = await self._kernel.observe(with_routes=False)
             self._attend(module, made, observed)
             return Outcome(
                 report=self._report(module, order, observed, (*problems, *made.problems, *trouble)),
@@ -105,7 +106,7 @@ class Keeper:
     async def let_go_of_unclaimed(self, claimed: tuple[ModuleId, ...]) -> None:
         """Remove addresses of ours that belong to none of these modules: left by modules that are gone."""
         async with self._lock:
-            observed = await self._kernel.observe()
+            observed = await self._kernel.observe(with_routes=True)
             kept = {(own.interface, own.address) for module in claimed for own in self._record.of(module).owned}
             left = tuple(own for own in own_leftovers(observed) if (own.interface, own.address) not in kept)
             entries = [self._record.of(module) for module in self._record.modules() if module not in claimed]

@@ -48,7 +48,8 @@ KernelOperation = AddAddress | RemoveAddress | SetRoute | ForgetNeighbour
 class Kernel(Protocol):
     """What the service needs of the kernel. `apply` raises EnvironmentFaultError with the kernel's reason."""
 
-    async def observe(self) -> Observed: ...
+    async def observe(self, *, with_routes: bool) -> Observed:
+        """with_routes: routes may be many and are of interest only where an address is to be a source."""
 
     async def apply(self, operation: KernelOperation) -> None: ...
 
@@ -62,7 +63,7 @@ class NetlinkKernel:
     def __init__(self, route: AsyncIPRoute) -> None:
         self._route = route
 
-    async def observe(self) -> Observed:
+    async def observe(self, *, with_routes: bool) -> Observed:
         addresses: dict[int, list[Held]] = {}
         async for message in await self._route.get_addr():
             addresses.setdefault(message["index"], []).append(_held(message))
@@ -70,9 +71,10 @@ class NetlinkKernel:
             _interface(message, tuple(addresses.get(message["index"], ())))
             async for message in await self._route.get_links()
         ]
-        routes = [
-            _route(message) async for message in await self._route.get_routes(table=MAIN_TABLE) if _is_plain(message)
-        ]
+        routes: list[Route] = []
+        if with_routes:
+            found = await self._route.get_routes(table=MAIN_TABLE)
+            routes = [_route(message) async for message in found if _is_plain(message)]
         return Observed(interfaces=tuple(interfaces), routes=tuple(routes))
 
     async def apply(self, operation: KernelOperation) -> None:

@@ -1,6 +1,6 @@
 """Each text file here is a script and its whole transcript; the transcript must come out the same.
 
-`HOLDFAST_REWRITE=1 pytest tests/scenarios` writes fresh transcripts: read the difference, keep only what you understand.
+`HOLDFAST_REWRITE=1 pytest tests/scenarios` writes fresh transcripts: read the difference, keep what you understand.
 """
 
 from __future__ import annotations

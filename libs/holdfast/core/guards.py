@@ -248,9 +248,11 @@ def is_left_behind(state: State) -> bool:
 
 
 def resync_has_failed(state: State) -> bool:
-    return (
-        not state.leaving and not state.promoting and state.replication is not None and bool(state.replication.failed)
-    )
+    """Replication says, as a secondary, that it cannot go on by itself; what it said before it was one is past."""
+    report = state.replication
+    if state.leaving or state.promoting or report is None:
+        return False
+    return report.mode is ReplicationMode.SECONDARY and bool(report.failed)
 
 
 def secondary_is_ready(state: State) -> bool:

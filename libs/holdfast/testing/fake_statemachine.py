@@ -26,7 +26,7 @@ class FakeStateMachine:
         self.modules: dict[str, Json] = {}
         self.answers: dict[str, Callable[[Json], Json]] = {
             "state": self._states,
-            "get": lambda request: {"resources": {}, "history": []},
+            "get": lambda request: {"accepted": False, "reason": f"no resource {request['resource']}", "code": 5},
         }
 
     async def answer_on(self, context: Context) -> None:
@@ -45,8 +45,8 @@ class FakeStateMachine:
         verb = subject.rpartition(".")[2]
         request = json.loads(data)
         self.requests.append((verb, request))
-        answer = self.answers.get(verb, lambda _request: {"accepted": True, "reason": ""})
-        return json.dumps(answer(request)).encode()
+        answer = self.answers[verb](request) if verb in self.answers else {"accepted": True, "reason": ""}
+        return json.dumps(answer).encode()
 
     def _states(self, request: Json) -> Json:
         wanted = request.get("module", "")

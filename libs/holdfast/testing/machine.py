@@ -248,7 +248,7 @@ class Machine:
         if script == "start_prim" and exit_code == 0:
             self.application_runs = True
         result = ScriptFinished(run=run, script=script, exit_code=exit_code, duration_ms=0.0, timed_out=False, log="")
-        self._results = {run: result}
+        self._results[run] = result
         self.shell.feed(result)
 
     def finish_held(self, script: str) -> None:

@@ -11,19 +11,21 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from random import Random
 
 from holdfast.errors import InvariantError
 from holdfast.events.module import Action
 from holdfast.events.state import Copy, Role
 from holdfast.testing.judge import JudgeFactory, TimeoutJudge
 from holdfast.testing.scheduler import NS_PER_S
-from holdfast.testing.world import LANS, NODES, ViolationError, World, millis
+from holdfast.testing.world import LANS, NODES, Variant, ViolationError, World, millis
 
 STEPS_DEFAULT = 30
 HEAL_S = 60
 """Bounded time: detection, a retry of a failed resync, the longest scripts of the model and several transitions."""
 CALM_S = 3
 """A settled cluster has to stay so for longer than a heartbeat timeout."""
+REPLICATED_RATE = 0.85
 PRIM_RATE = 0.05
 PROVOKE_RATE = 0.04
 GAP_MS_MAX = 4_000
@@ -49,7 +51,7 @@ def simulate(
     Without `split` one network always passes and no operator forces a role: then nothing promised may ever be missing.
     Raises ViolationError on a broken invariant.
     """
-    world = World(seed, judge_factory)
+    world = World(seed, judge_factory, variant=variant_of(seed))
     world.may_split = split
     _set_up(world)
     world.provoke = lambda index: _provoke(world, index)
@@ -66,6 +68,15 @@ def simulate(
         promises=len(world.promises),
         excused=len(world.was_excused),
         events=world.scheduler.done,
+    )
+
+
+def variant_of(seed: int) -> Variant:
+    """Most seeds simulate the module with its defaults; some without replication, some with a preferred primary."""
+    random = Random(seed)
+    return Variant(
+        replicated=random.random() < REPLICATED_RATE,
+        defaultprim=random.choice(("alone", "alone", "alone", "lastprim", str(NODES[0]))),
     )
 
 

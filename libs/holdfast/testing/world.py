@@ -39,8 +39,17 @@ class Promise:
     generation: Generation
 
 
-def settings_of(index: int, *, failover: bool = True, replicated: bool = True) -> ModuleSettings:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variant:
+    """What differs between the simulated modules."""
+
+    replicated: bool = True
+    defaultprim: str = "alone"
+
+
+def settings_of(index: int, variant: Variant | None = None) -> ModuleSettings:
     """The configuration of the simulated module on one node."""
+    variant = variant or Variant()
     lan = f"10.0.0.{index + 1}", f"10.0.0.{2 - index}"
     directories = (ReplicatedDirectory(path="/data"),)
     link = ReplicationLink(
@@ -50,8 +59,8 @@ def settings_of(index: int, *, failover: bool = True, replicated: bool = True) -
         module=ModuleId("mirror"),
         node=NODES[index],
         peer=NODES[1 - index],
-        failover=failover,
-        replication=link if replicated else None,
+        defaultprim=variant.defaultprim,
+        replication=link if variant.replicated else None,
         addresses=(VirtualAddress(address="10.0.0.100"),),
         heartbeat_links=tuple(
             HeartbeatLink(
@@ -65,7 +74,13 @@ def settings_of(index: int, *, failover: bool = True, replicated: bool = True) -
 class World:
     """Two nodes, their networks, the application's writes and the judge of all of it."""
 
-    def __init__(self, seed: int, judge_factory: JudgeFactory = TimeoutJudge, random: Random | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        judge_factory: JudgeFactory = TimeoutJudge,
+        random: Random | None = None,
+        variant: Variant | None = None,
+    ) -> None:
         self.seed = seed
         self.random = random or Random(seed)
         self.tell_change: Callable[[int, State, State], None] | None = None
@@ -79,6 +94,7 @@ class World:
         self.was_excused: set[int] = set()
         self.may_split = True
         self._forced_ns: dict[int, int] = {}
+        self._forcestop_ns = -APART_NS
         self.changes = 0
         self.provoke: Callable[[int], None] | None = None
         """Called with a node's index at each of its changes: for faults at the very moments that matter."""
@@ -86,7 +102,7 @@ class World:
         self.machines = tuple(
             Machine(
                 index,
-                settings_of(index),
+                settings_of(index, variant),
                 self.scheduler,
                 self.random,
                 self.network,
@@ -105,6 +121,8 @@ class World:
 
     def command(self, index: int, action: Action, argument: str = "") -> None:
         self.tell(f"{NODES[index]}: operator says {action} {argument}".rstrip())
+        if action is Action.FORCESTOP:
+            self._forcestop_ns = self.scheduler.now_ns
         if action is Action.PRIM:
             self._forced_ns[index] = self.scheduler.now_ns
         self.machines[index].shell.feed(CommandRequested(action=action, argument=argument, who="operator"))
@@ -173,6 +191,8 @@ class World:
             )
             if self.provoke is not None:
                 self.provoke(index)
+        if all(machine.application_runs for machine in self.machines) and not self._may_run_twice():
+            self.fail("the application runs on both nodes though they can hear each other")
         for what in broken_by(after):
             self.fail(f"{after.settings.node} {what}")
         if after.authority is not before.authority:
@@ -190,7 +210,7 @@ class World:
             self.excused |= {after.authority.generation, other.shell.record.generation}
         if self._is_forced(index, before):
             self.excused |= {g for g in self.holder_of if g not in after.authority.lineage}
-            self.excused.add(other.shell.record.generation)
+            self.excused |= {other.shell.record.generation, after.authority.generation}
         self.check_promises(index, "when it begins to act alone")
 
     def _is_forced(self, index: int, before: State) -> bool:
@@ -200,6 +220,12 @@ class World:
 
     def _may_be_apart(self) -> bool:
         return self.network.was_apart_within(APART_NS)
+
+    def _may_run_twice(self) -> bool:
+        """Only a full cut, a node that stood still, or forcestop (which does not wait) may have that effect."""
+        since = self.scheduler.now_ns - APART_NS
+        stood_still = any(machine.stalled_until_ns > max(since, 0) for machine in self.machines)
+        return self._may_be_apart() or stood_still or self._forcestop_ns > since
 
     def _misplaced(self) -> str:
         """Is the application or an address anywhere but on the primary?"""

@@ -45,10 +45,9 @@ async def get_resource(gateway: GatewayHere, module: Module, resource: Resource)
     """One value, from the state machine itself."""
     module_place(gateway.settings, module)
     answer = await gateway.machine.ask("get", {"module": module, "resource": resource})
-    found = answer.get("resources", {}).get(resource)
-    if not isinstance(found, dict):
+    if "value" not in answer:
         raise NotFoundError(f"module '{module}' has no resource '{resource}'")
-    return found
+    return answer
 
 
 @router.put("/modules/{module}/resources/{resource:path}")
@@ -59,6 +58,6 @@ async def set_resource(gateway: GatewayHere, module: Module, resource: Resource,
         "module": module,
         "resource": resource,
         "value": checked_text("value", body.value, VALUE_CHARS_MAX),
-        "who": checked_text("name of who assigns", body.by, WHO_CHARS_MAX),
+        "by": checked_text("name of who assigns", body.by, WHO_CHARS_MAX),
     }
     return await gateway.machine.ask("set", asked)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 import typer
 from holdfast.errors import ExitCode, HoldfastError, RefusedError
 
+from services.gateway.cli import quick
+
 PACKAGE = "services.gateway.cli"
 
 COMMANDS: dict[str, str] = {
@@ -57,9 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = next((word for word in given if not word.startswith("-")), "")
     program = os.path.basename(sys.argv[0])
     try:
+        if given and given[0] in quick.COMMANDS and _run_quickly(given[0], given[1:]):
+            return int(ExitCode.OK)
         build([name] if name in COMMANDS else list(COMMANDS))(
             given, prog_name=program if program in ("holdfast", "safekit") else "holdfast"
         )
+    except typer.Exit as end:
+        return end.exit_code
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except HoldfastError as error:
@@ -68,6 +74,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Who read our output has left; keep the interpreter from complaining about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return int(ExitCode.OK)
+
+
+def _run_quickly(name: str, words: Sequence[str]) -> bool:
+    """Run a command whose use is plain; return False when it is for `build` to understand."""
+    run = importlib.import_module(f"{PACKAGE}.{name}").run
+    try:
+        values = quick.parse(run, words)
+    except quick.UnusualError:
+        return False
+    run(**values)
+    return True
 
 
 def build(names: Sequence[str]) -> Callable[..., object]:
