@@ -130,8 +130,6 @@ class Control:
         """Open journal, window and real directories, when that has not been done."""
         if self._open is not None:
             return
-        for directory in settings.directories:
-            _check_directory(directory)
         self._open = _Opened(self._places, settings, self._store)
 
     def _become_off(self) -> None:
@@ -357,11 +355,14 @@ class _Opened:
                 ),
                 self.engine,
             )
-            device = store.take(f"device-{index}")
-            root = store.take(f"root-{index}")
-            tree.prepare(root if device is not None else None)
+            device, root = store.take(f"device-{index}"), store.take(f"root-{index}")
+            if device is None or root is None:
+                device = root = None
+                # Never by path when a mount of ours stands: until this process serves it, that would wait for itself.
+                _check_directory(directory)
+            tree.prepare(root)
             self.trees.append(tree)
-            self._devices.append(device if root is not None else None)
+            self._devices.append(device)
         self.engine.use_roots([tree.root_fd for tree in self.trees])
 
     def mount(self, *, writable: bool, store: FdStore) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from holdfast.bus import subjects
 from holdfast.core.state import State
+from holdfast.errors import StorageError
 from holdfast.events import codec
 from holdfast.events.catalogue import BY_PAYLOAD
 from holdfast.events.envelope import Envelope
@@ -34,6 +36,7 @@ from holdfast.service.context import Context
 
 from services.statemachine import orders as giving
 from services.statemachine.opening import Opened
+from services.statemachine.reserve import Reserve
 from services.statemachine.resources import differing, resources_of
 from services.statemachine.tracing import TransitionTracer
 
@@ -55,7 +58,7 @@ class _Job:
 class ModuleRunner:
     """`state` is the newest state whose record is durable; it is replaced, never changed."""
 
-    def __init__(self, context: Context, module: ModuleId, opened: Opened) -> None:
+    def __init__(self, context: Context, module: ModuleId, opened: Opened, reserve: Reserve) -> None:
         self.module = module
         self.state = opened.state
         self.journal = opened.journal
@@ -63,6 +66,7 @@ class ModuleRunner:
         """The state after the last event in the journal; ahead of `state` while its record is being written."""
         self.needs_report = False
         self._context = context
+        self._reserve = reserve
         self._authority = opened.authority
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue(WAITING_EVENTS_MAX)
         self._sent: dict[giving.Key, object] = {}
@@ -154,12 +158,12 @@ class ModuleRunner:
         self._journalled = after
         self._project(before, after, envelope)
         if at_once or is_new_record:
-            self.journal.flush()
+            self._reserve.spend(self.journal.flush)
         elif self._flush is None:
             self._flush = asyncio.get_running_loop().call_later(BATCH_MS_MAX / 1000, self._flush_now)
         if is_new_record:
             began_ns = self._context.clock.wall_ns()
-            await asyncio.to_thread(self._authority.write, after.authority)
+            await asyncio.to_thread(self._reserve.spend, partial(self._authority.write, after.authority))
             self._tracer.record("authority record", start_wall_ns=began_ns, end_wall_ns=self._context.clock.wall_ns())
         self._since_snapshot += 1
         if self._since_snapshot >= SNAPSHOT_EVENTS:
@@ -199,10 +203,15 @@ class ModuleRunner:
 
     def _flush_now(self) -> None:
         self._flush = None
-        self.journal.flush()
+        try:
+            self._reserve.spend(self.journal.flush)
+        except StorageError as error:
+            # What waits is written with the next event, which ends this service if the disk still refuses it.
+            log.error("%s", error)
 
     def _save(self) -> None:
-        self.journal.save(dump_state(self._journalled), kind=SnapshotKind.SAVED, wall_ns=self._context.clock.wall_ns())
+        text, wall_ns = dump_state(self._journalled), self._context.clock.wall_ns()
+        self._reserve.spend(partial(self.journal.save, text, kind=SnapshotKind.SAVED, wall_ns=wall_ns))
         self._since_snapshot = 0
 
     async def _send(self, orders: dict[giving.Key, object], *, cause: str) -> None:

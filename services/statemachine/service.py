@@ -32,6 +32,7 @@ from services.statemachine.files import LifeMark, configured_modules, read_appli
 from services.statemachine.module_runner import ModuleRunner
 from services.statemachine.opening import BOOT, SHUTDOWN, open_module
 from services.statemachine.orders import CHECKERS
+from services.statemachine.reserve import Reserve
 
 RUN_VARIABLE = "HOLDFAST_RUN"
 """Set by the supervisor; names one life of the node."""
@@ -56,6 +57,8 @@ class StateMachine:
         self._tasks: dict[ModuleId, asyncio.Task[None]] = {}
         self._life = LifeMark(context.settings.run_dir, os.environ.get(RUN_VARIABLE, ""))
         self._spans = SpanStore(context.settings.state_dir / SPANS_FILE)
+        self._reserve = Reserve(context.settings.state_dir)
+        self._reserve.fill()
         self._verifications: dict[str, asyncio.Future[ReplicasVerified]] = {}
 
     # -- modules
@@ -77,7 +80,7 @@ class StateMachine:
     async def open(self, module: ModuleId, applied: ConfigurationApplied | None) -> ModuleRunner:
         """Run a module, resumed when `applied` is None. Raises what stands against it: ConfigError, StorageError."""
         opened = await asyncio.to_thread(open_module, self.context, module, applied)
-        runner = ModuleRunner(self.context, module, opened)
+        runner = ModuleRunner(self.context, module, opened, self._reserve)
         self.failures.pop(module, None)
         self.runners[module] = runner
         task = asyncio.get_running_loop().create_task(runner.run())
@@ -212,6 +215,7 @@ class StateMachine:
                     runner.needs_report = False
                 await self.ask_for_facts()
             if turn % turns_per_round == 0:
+                self._reserve.fill()
                 for runner in list(self.runners.values()):
                     await asyncio.to_thread(runner.journal.checkpoint)
             if turn % (turns_per_round * HOUSEKEEPINGS_PER_RETENTION) == 0:

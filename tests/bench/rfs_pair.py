@@ -75,6 +75,7 @@ class Node:
     def kill(self) -> None:
         """SIGKILL the worker and start another, which gets the kept descriptors and the last order."""
         assert self.process is not None
+        self.report = {}
         self.process.kill()
         self.process.wait()
         assert self.process.stdin is not None

@@ -132,9 +132,10 @@ class Mirror:
             timeout_s=timeout_s,
         )
 
-    def verify(self, node: str) -> dict[str, object]:
-        """Compare the replicas and return the result."""
-        done = self.holdfast(node, "rfsverify", "-m", MODULE, "--json", check=False, timeout_s=120)
+    def verify(self) -> dict[str, object]:
+        """Compare the replicas, asked of the primary, and return the result."""
+        primary = next(name for name in NODES if self.role(name)[0] == "PRIM")
+        done = self.holdfast(primary, "rfsverify", "-m", MODULE, "--json", check=False, timeout_s=120)
         return dict(json.loads(done.stdout))
 
     def files(self, node: str, folder: str) -> dict[str, bytes]:

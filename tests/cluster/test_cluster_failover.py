@@ -44,7 +44,7 @@ def cluster(shared: Mirror) -> Mirror:
 
 def assert_equal_replicas(cluster: Mirror) -> None:
     """Compare both copies byte for byte and attribute for attribute."""
-    result = cluster.verify("node1")
+    result = cluster.verify()
     assert result["equal"] is True, result
 
 

@@ -10,6 +10,8 @@ AFTER_STALL_PULSES = 3
 """Beats that a living peer has the chance to send after a stall of ours before it can be judged silent.
 
 A stall may be one of the whole machine (a paused virtual machine), whose network then received nothing."""
+UNHEARD_BEATS_MIN = 3
+"""Beats in a row that say that the peer does not hear us; a heartbeat that was just restarted has heard nothing yet."""
 STALL_SHARE = 2
 """A lateness of at least timeout / STALL_SHARE is a stall, not jitter."""
 STALLS_EXCUSED_MAX = 4
@@ -42,6 +44,7 @@ class Link:
         "_since_ns",
         "_stall_ns",
         "_stalls",
+        "_unheard",
         "hold_until_ns",
         "is_heard_by_peer",
         "is_up",
@@ -60,6 +63,7 @@ class Link:
         self._since_ns = at_ns
         self._mean_ns = timing.pulse_ns
         self._deviation_ns = 0
+        self._unheard = 0
         self._late_ns = self._stall_ns = self._stalls = self._pressed_ns = 0
 
     @property
@@ -77,9 +81,11 @@ class Link:
         """Take a beat; return whether the network's condition changed."""
         if self.is_up:
             self._learn(at_ns - self._since_ns)
-        changed = not self.is_up or self.is_heard_by_peer != hears_us
+        self._unheard = 0 if hears_us else self._unheard + 1
+        is_heard = hears_us or (self.is_heard_by_peer and self._unheard < UNHEARD_BEATS_MIN)
+        changed = not self.is_up or self.is_heard_by_peer != is_heard
         self.is_up = self.is_watched = True
-        self.is_heard_by_peer = hears_us
+        self.is_heard_by_peer = is_heard
         self.last_beat_ns = self._since_ns = max(at_ns, self._since_ns)
         self.hold_until_ns = 0
         self._forgive()

@@ -18,7 +18,7 @@ from holdfast.events.module import AnnounceState, HeartbeatLink, ReportFacts
 from holdfast.events.state import Announcement, Role, Status
 from holdfast.ids import Epoch
 from holdfast.testing.nats_server import NatsServer
-from holdfast.testing.services import Listener, NodePlace, ServiceProcess
+from holdfast.testing.services import WAIT_S_MAX, Listener, NodePlace, ServiceProcess
 
 LIFELINE = """
 import select, socket, sys
@@ -261,15 +261,23 @@ def test_a_killed_heartbeat_is_back_before_anybody_notices_even_without_a_bus() 
     """It resumes its order from its own file while NATS is down; the peer never calls the node lost."""
 
     async def scenario(one: Peer, two: Peer) -> None:
+        back = asyncio.Event()
+
+        async def note() -> None:
+            back.set()
+
+        one.heard.context.bus.on_reconnected(note)
         one.bus.kill()
         for number in (1, 2, 3):
             one.heartbeat.kill()
             one.heartbeat.start()
             await two.announce(two.order(number=10 + number))
             await asyncio.to_thread(wait_for_beats, one)
-        one.bus.start()
         one.heard.forget()
-        await one.heard.service_started("heartbeat")
+        one.bus.start()
+        # Whichever of the two comes back to the bus first: the service tells what it knows when it starts, and on request.
+        await asyncio.wait_for(back.wait(), WAIT_S_MAX)
+        await one.heard.order("shop", "heartbeat", ReportFacts())
         await one.heard.wait_for(PeerFound)
         assert losses(two.heard) == []
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -21,13 +23,12 @@ KILLS = 20
 REPOSITORY = Path(__file__).parents[3]
 
 
-class Keeper:
+class Workers:
     """Keeps the descriptors like the parent process of the service, and runs one worker after another on them."""
 
     def __init__(self, place: Path) -> None:
         self.tree = place / "tree"
         self.runtime = place / "run"
-        self.tree.mkdir()
         self.root_fd = os.open(self.tree, os.O_RDONLY | os.O_DIRECTORY)
         self.device_fd = -1
         self.worker: subprocess.Popen[bytes] | None = None
@@ -59,26 +60,79 @@ class Keeper:
 
     def kill(self) -> None:
         assert self.worker is not None
+        assert self.worker.stdout is not None
         self.worker.kill()
         self.worker.wait()
-        assert self.worker.stdout is not None
         self.worker.stdout.close()
+
+    def hidden(self) -> list[str]:
+        """What is kept of deleted files, seen below the mount."""
+        try:
+            fd = os.open(".holdfast-unlinked", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.root_fd)
+        except FileNotFoundError:
+            return []
+        names = os.listdir(fd)
+        os.close(fd)
+        return names
 
     def close(self) -> None:
         if mount.is_mounted(str(self.tree)):
             mount.unmount_busy(str(self.tree))
         if self.worker is not None:
             self.kill()
-        for fd in (self.root_fd, self.device_fd):
-            if fd >= 0:
-                os.close(fd)
+
+
+class Keeper:
+    """`Workers` in a process of its own.
+
+    A process with files open on the mount cannot start the worker: its forked child closes its copies of them, and
+    waits for the worker to answer that.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.tree = place / "tree"
+        self.tree.mkdir()
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=keep, args=(place, other), daemon=True)
+        self._process.start()
+        other.close()
+
+    def do(self, what: str) -> object:
+        self._pipe.send(what)
+        if not self._pipe.poll(30):
+            raise AssertionError(f"the keeper did not {what} within 30 s")
+        answer = self._pipe.recv()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        try:
+            self.do("close")
+        finally:
+            self._process.terminate()
+            self._process.join()
+            if mount.is_mounted(str(self.tree)):
+                mount.unmount_busy(str(self.tree))
+
+
+def keep(place: Path, pipe: Connection) -> None:
+    """The keeper process: does what it is told, one word at a time."""
+    workers = Workers(place)
+    while True:
+        what = pipe.recv()
+        try:
+            pipe.send(getattr(workers, what)())
+        except (OSError, AssertionError) as error:
+            pipe.send(error)
 
 
 @pytest.fixture
 def keeper(tmp_path: Path) -> Iterator[Keeper]:
     kept = Keeper(tmp_path)
-    kept.start()
     try:
+        kept.do("start")
         yield kept
     finally:
         kept.close()
@@ -135,7 +189,8 @@ def files(tree: Path) -> Callable[[int], None]:
         linked.unlink()
         (place / "sub").mkdir(mode=0o750)
         os.symlink("final", place / "sub" / "link")
-        assert sorted(os.listdir(place)) == ["final", "other", "sub"]
+        found = sorted(os.listdir(place))
+        assert found == ["final", "other", "sub"], (number, found, os.listdir(place))
         os.unlink(place / "sub" / "link")
         (place / "sub").rmdir()
         if number % 8 == 0:
@@ -170,8 +225,8 @@ def test_twenty_killed_workers_cost_no_error_and_no_content(keeper: Keeper) -> N
             assert [load.error for load in loads] == [None] * len(loads)
             time.sleep(0.01)
         began = time.monotonic()
-        keeper.kill()
-        keeper.start()
+        keeper.do("kill")
+        keeper.do("start")
         longest_s = max(longest_s, time.monotonic() - began)
     for load in loads:
         load.stopping.set()
@@ -193,20 +248,18 @@ def test_a_deleted_open_file_survives_the_worker_and_leaves_nothing_behind(keepe
     fd = os.open(keeper.tree / "log", os.O_RDWR | os.O_CREAT)
     os.write(fd, b"still here")
     os.unlink(keeper.tree / "log")
-    keeper.kill()
-    keeper.start()
+    keeper.do("kill")
+    keeper.do("start")
     assert os.pread(fd, 20, 0) == b"still here"
     assert os.listdir(keeper.tree) == []
-    assert os.listdir(keeper.root_fd) == [".holdfast-unlinked"]
+    hidden = keeper.do("hidden")
+    assert isinstance(hidden, list)
+    assert len(hidden) == 1
     os.close(fd)
-    below = os.open(".holdfast-unlinked", os.O_RDONLY | os.O_DIRECTORY, dir_fd=keeper.root_fd)
-    try:
-        deadline = time.monotonic() + 10
-        while os.listdir(below) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert os.listdir(below) == []
-    finally:
-        os.close(below)
+    deadline = time.monotonic() + 10
+    while keeper.do("hidden") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert keeper.do("hidden") == []
 
 
 def test_directory_handles_and_positions_survive_the_worker(keeper: Keeper) -> None:
@@ -217,7 +270,7 @@ def test_directory_handles_and_positions_survive_the_worker(keeper: Keeper) -> N
         (place / f"name-{number:05}").touch()
     with os.scandir(place) as entries:
         seen = [next(entries).name for _ in range(10)]
-        keeper.kill()
-        keeper.start()
+        keeper.do("kill")
+        keeper.do("start")
         seen += [entry.name for entry in entries]
     assert sorted(seen) == sorted(f"name-{number:05}" for number in range(3000))

@@ -106,10 +106,14 @@ def test_suspicion_comes_once_and_before_loss() -> None:
 
 
 def test_one_way_cut_is_told_by_the_peer() -> None:
-    """We hear the peer and it says that it does not hear us."""
+    """We hear the peer and it says, more than once, that it does not hear us."""
     detector, at_ns = heard_peer()
-    verdicts = detector.beat("default", at_ns + 1, hears_us=False)
-    assert verdicts == [LinkChanged(at_ns=at_ns + 1, ident="default", up=True, heard_by_peer=False)]
+    assert detector.beat("default", at_ns + 1, hears_us=False) == []
+    assert detector.beat("default", at_ns + 2, hears_us=False) == []
+    verdicts = detector.beat("default", at_ns + 3, hears_us=False)
+    assert verdicts == [LinkChanged(at_ns=at_ns + 3, ident="default", up=True, heard_by_peer=False)]
+    verdicts = detector.beat("default", at_ns + 4, hears_us=True)
+    assert verdicts == [LinkChanged(at_ns=at_ns + 4, ident="default", up=True, heard_by_peer=True)]
 
 
 def test_last_words_are_loss_at_once() -> None:

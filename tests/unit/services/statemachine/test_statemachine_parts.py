@@ -1,0 +1,131 @@
+"""The pure parts of the state machine's shell, and the reserve for a full disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from holdfast.core.authority import AuthorityRecord
+from holdfast.core.decide import decide
+from holdfast.core.evolve import initial
+from holdfast.core.settings import ModuleSettings
+from holdfast.errors import ConfigError, StorageError
+from holdfast.events.module import ConfigurationApplied
+from holdfast.history.translate import module_settings
+from holdfast.ids import ModuleId, NodeId
+
+from services.statemachine.files import LifeMark
+from services.statemachine.orders import addressed, changed, for_service
+from services.statemachine.readmodel import module_model, waiting_for
+from services.statemachine.reserve import Reserve
+from services.statemachine.resources import differing, resources_of
+
+MODULE = ModuleId("shop")
+CLUSTER = """<cluster><lans>
+<lan name="front"><node name="node1" addr="10.0.0.1"/><node name="node2" addr="second.example"/></lan>
+<lan name="back"><node name="node1" addr="10.1.0.1"/><node name="node2" addr="10.1.0.2"/></lan>
+</lans></cluster>"""
+CONFIGURATION = """<safe><service mode="mirror" maxloop="5" failover="off">
+<heart pulse="50ms" timeout="500ms"><heartbeat name="front"/><heartbeat name="back" ident="flow"/></heart>
+<rfs async="second"><replicated dir="/srv/shop"><notreplicated path="tmp"/></replicated></rfs>
+<errd><proc name="httpd" class="prim" action="restart"/></errd>
+<user><var name="COLOUR" value="blue"/></user></service></safe>"""
+
+
+def applied(**changes: object) -> ConfigurationApplied:
+    fields: dict[str, object] = {
+        "signature": "abc",
+        "text": CONFIGURATION,
+        "cluster_text": CLUSTER,
+        "number": 3,
+        "addresses": {"second.example": "10.0.0.2"},
+    }
+    return ConfigurationApplied(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def settings() -> ModuleSettings:
+    return module_settings(applied(), module=MODULE, node=NodeId("node1"))
+
+
+def test_a_configuration_becomes_the_deciders_settings() -> None:
+    found = settings()
+    assert (found.peer, found.maxloop, found.failover) == ("node2", 5, False)
+    assert [(link.ident, link.local_address, link.peer_address) for link in found.heartbeat_links] == [
+        ("front", "10.0.0.1", "10.0.0.2"),
+        ("flow", "10.1.0.1", "10.1.0.2"),
+    ]
+    assert (found.heartbeat_port, found.heartbeat_timeout_ms, found.renounce_grace_ms) == (8890, 500, 150)
+    assert found.replication is not None
+    assert (found.replication.local_address, found.replication.port) == ("10.1.0.1", 5608)
+    assert found.replication.settings.acknowledge_on_disk is False
+    assert found.replication.settings.directories[0].excluded == ("tmp",)
+    assert [watch.name for watch in found.watches.prim_processes] == ["httpd"]
+    assert dict(found.script_environment) == {"COLOUR": "blue"}
+
+
+def test_a_name_that_was_not_looked_up_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"second\.example"):
+        module_settings(applied(addresses={}), module=MODULE, node=NodeId("node1"))
+
+
+def test_a_node_outside_the_cluster_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="node9"):
+        module_settings(applied(), module=MODULE, node=NodeId("node9"))
+
+
+def test_every_order_has_its_service_and_the_announcement_comes_last() -> None:
+    state = initial(settings(), AuthorityRecord())
+    orders = addressed(state, decide(state))
+    assert list(orders) == [
+        ("rfs@shop", "replicate.directories"),
+        ("vip", "hold.addresses"),
+        ("checker-process", "watch.resources"),
+        ("checker-tcp", "watch.resources"),
+        ("heartbeat", "announce.state"),
+    ]
+    assert changed(orders, orders) == {}
+    assert changed({}, orders) == orders
+    assert list(for_service(orders, "vip")) == [("vip", "hold.addresses")]
+
+
+def test_the_read_model_says_what_a_module_is_and_waits_for() -> None:
+    state = initial(settings(), AuthorityRecord())
+    model = module_model(state, [], edited=True, last=None)
+    assert (model["role"], model["status"], model["copy"]) == ("STOP", "NotReady", "unknown")
+    assert model["configuration"] == {"signature": "abc", "edited": True, "same_as_peer": True}
+    assert waiting_for(state) == ""
+
+
+def test_resources_follow_from_the_state() -> None:
+    state = initial(settings(), AuthorityRecord())
+    found = resources_of(state)
+    assert found["rfs.uptodate"][0] == "down"
+    assert found["state.local"][0] == "STOP"
+    assert differing(found, found) == {}
+
+
+def test_a_life_of_the_node_is_remembered_over_a_restart_and_not_over_another_life(tmp_path: Path) -> None:
+    LifeMark(tmp_path, "first").begun(MODULE)
+    assert LifeMark(tmp_path, "first").has_begun(MODULE)
+    assert not LifeMark(tmp_path, "second").has_begun(MODULE)
+    (tmp_path / "statemachine.json").write_text("rubbish")
+    assert not LifeMark(tmp_path, "first").has_begun(MODULE)
+
+
+def test_a_full_disk_costs_the_reserve_first(tmp_path: Path) -> None:
+    """The write is done again once room has been made; without a reserve its error stands."""
+    reserve = Reserve(tmp_path)
+    reserve.fill()
+    assert (tmp_path / "reserve").stat().st_size > 0
+
+    def write() -> str:
+        if (tmp_path / "reserve").exists():
+            raise StorageError("disk is full")
+        return "written"
+
+    def never() -> str:
+        raise StorageError("disk is broken")
+
+    assert reserve.spend(write) == "written"
+    with pytest.raises(StorageError, match="broken"):
+        reserve.spend(never)
