@@ -57,7 +57,7 @@ class Telemetry:
 
     def __init__(self, *, service: str, node: str, publish: Publish, otlp_endpoint: str = "") -> None:
         self._resource = Resource({"service.name": service, "host.name": node, "service.namespace": SCOPE})
-        self._provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
+        self._provider = _ForkedProvider(resource=self._resource, shutdown_on_exit=False)
         self._sink = _otlp(otlp_endpoint) if otlp_endpoint else _LocalSink(f"{node}/{service}", publish)
         self._provider.add_span_processor(self._sink)
         self._tracer = self._provider.get_tracer(SCOPE)
@@ -97,6 +97,17 @@ class Telemetry:
     def close(self) -> None:
         """Hand over what waits and stop exporting."""
         self._provider.shutdown()
+
+
+class _ForkedProvider(TracerProvider):
+    """A provider in a process that forks runners of scripts.
+
+    In a forked child the SDK (1.45) looks up its resource again with a thread pool, which waits for ever for a thread
+    that a fork does not copy. Our children execute a script and trace nothing, so there is nothing to renew in them.
+    """
+
+    def _handle_fork(self) -> None:
+        return
 
 
 class _LocalSink(SpanProcessor):

@@ -431,6 +431,33 @@ def test_after_the_end_no_handler_is_called(run: Runner) -> None:
 
 
 @pytest.mark.slow
+def test_a_subscription_stands_when_subscribing_has_returned_on_nats() -> None:
+    """Also for what another connection sends: a service that says that it is ready can be given orders."""
+    place = NodePlace()
+    server = NatsServer(place.run_dir)
+
+    async def run() -> None:
+        listener = await NatsBus.connect(place.run_dir, "listener")
+        sender = await NatsBus.connect(place.run_dir, "sender")
+        try:
+            async with asyncio.timeout(WAIT_S_MAX):
+                for number in range(200):
+                    mailbox = await subscribed(listener, f"a.{number}")
+                    await sender.publish(f"a.{number}", b"at once")
+                    assert await mailbox.holds(1) == [b"at once"]
+        finally:
+            await listener.close()
+            await sender.close()
+
+    try:
+        server.start()
+        asyncio.run(run())
+    finally:
+        server.stop()
+        place.remove()
+
+
+@pytest.mark.slow
 def test_missed_messages_are_asked_for_again_on_nats() -> None:
     """As after a reconnection, since only asking brings back what was lost."""
 

@@ -25,6 +25,8 @@ CONNECT_WAIT_S = 2.0
 PING_INTERVAL_S = 5
 PINGS_UNANSWERED_MAX = 2
 CLOSE_S_MAX = 1.0
+FLUSH_S_MAX = 2
+"""For the server to confirm a subscription, which takes it less than a millisecond."""
 GAP_PAUSE_S = 1.0
 """After messages were missed: how long until they are asked for again, once for all that are missed meanwhile."""
 
@@ -140,6 +142,12 @@ class NatsBus:
         await self._client.subscribe(
             subject, cb=deliver, pending_msgs_limit=PENDING_MESSAGES_MAX, pending_bytes_limit=PENDING_BYTES_MAX
         )
+        if self._client.is_connected:
+            try:
+                await self._client.flush(FLUSH_S_MAX)
+            except (nats.errors.Error, OSError, TimeoutError):
+                # The connection broke meanwhile; the subscription comes with the next.
+                return
 
     async def _came_back(self) -> None:
         """Called by the client inside its own reconnecting, which must not wait for us nor fail with us."""

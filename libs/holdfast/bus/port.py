@@ -34,7 +34,7 @@ class Bus(Protocol):
 
     async def subscribe(self, subject: str, handler: Handler) -> None:
         """Deliver everything that matches `subject` (`*` one token, `>` the rest) to `handler` until the bus is
-        closed.
+        closed. What anybody sends after this has returned is delivered.
         """
 
     async def answer(self, subject: str, answerer: Answerer) -> None:

@@ -275,7 +275,7 @@ def test_a_killed_heartbeat_is_back_before_anybody_notices_even_without_a_bus() 
             await asyncio.to_thread(wait_for_beats, one)
         one.heard.forget()
         one.bus.start()
-        # Whichever of the two comes back to the bus first: the service tells what it knows when it starts, and on request.
+        # Whichever of the two is back on the bus first: the service tells what it knows at its start and on request.
         await asyncio.wait_for(back.wait(), WAIT_S_MAX)
         await one.heard.order("shop", "heartbeat", ReportFacts())
         await one.heard.wait_for(PeerFound)
