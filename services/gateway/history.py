@@ -10,13 +10,13 @@ from pathlib import Path
 from holdfast.errors import NotFoundError
 from holdfast.history.spans import FILE_NAME as SPANS
 from holdfast.history.spans import SpanStore
-from holdfast.journal.port import CommandNoted, ResourceAssigned, StateNoted
+from holdfast.history.timeline import Entry, entries
+from holdfast.journal.port import CommandNoted, Journal, ResourceAssigned, StateNoted
 from holdfast.journal.sql import SqlJournal
 from holdfast.settings import NodeSettings
 
 from services.gateway.files.limits import LINES_MAX
 from services.gateway.files.modules import module_place
-from services.gateway.timeline import Recorded
 from services.gateway.wording import Level, Line, line_of, line_of_state
 
 NOTES = "notes.jsonl"
@@ -96,13 +96,9 @@ def spans_of(settings: NodeSettings) -> Iterator[SpanStore]:
         store.close()
 
 
-def recorded(journal: SqlJournal, node: str, *, limit: int) -> Recorded:
+def newest_entries(journal: Journal, *, limit: int) -> list[Entry]:
     """Read what a timeline of about `limit` entries needs."""
-    after = max(0, journal.last_sequence() - limit * EVENTS_PER_LINE)
-    events = [record.envelope for record in journal.read(after=after)]
-    first_ns = events[0].at_wall_ns if events else 0
-    noted = [state for state in journal.states(limit=limit) if state.wall_ns >= first_ns]
-    return Recorded(node=events[0].node if events else node, events=events, states=noted)
+    return entries(journal, after=max(0, journal.last_sequence() - limit * EVENTS_PER_LINE))
 
 
 def _notes(settings: NodeSettings, module: str) -> list[Line]:

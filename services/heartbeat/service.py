@@ -15,6 +15,7 @@ from holdfast.ids import ModuleId
 from holdfast.service.context import Context
 from holdfast.service.ending import node_is_ending
 from holdfast.service.run import ready
+from holdfast.telemetry import new_trace
 
 from services.heartbeat.engine import Engine
 from services.heartbeat.lease import Lease
@@ -22,6 +23,7 @@ from services.heartbeat.lease import Lease
 log = logging.getLogger("holdfast.heartbeat")
 
 LOOK_INTERVAL_S = 5.0
+NS_PER_MS = 1_000_000
 LET_GO_S = 0.3
 """When the node ends, beats go on for so long: vip lets go before the peer is told that it may act."""
 WORDS_STOPPED = "the node stops"
@@ -85,14 +87,29 @@ class Shell:
         while True:
             await self.wake.wait()
             self.wake.clear()
-            for module, fact, _found_at_ns in self._engine.take_facts():
+            for module, fact, found_at_ns in self._engine.take_facts():
                 self._context.hybrid.observe(self._engine.hybrid.now())
+                trace = fact.announcement.trace if isinstance(fact, PeerReported) else ""
                 if isinstance(fact, PeerLost):
                     log.warning("peer of %s lost (%s): %s", module, fact.reason, fact.evidence)
-                trace = fact.announcement.trace if isinstance(fact, PeerReported) else ""
+                    trace = self._trace_loss(module, fact, found_at_ns)
                 await self._context.publish(module, fact, trace=trace)
             if self._engine.has_failed:
                 raise InvariantError("the thread of beats failed; its last words are on standard error")
+
+    def _trace_loss(self, module: ModuleId, lost: PeerLost, found_at_ns: int) -> str:
+        """Begin the trace of what follows from the loss with the silence that led to the verdict."""
+        trace = new_trace()
+        clock = self._context.clock
+        end_ns = clock.wall_ns() - (clock.mono_ns() - found_at_ns)
+        self._context.telemetry.record(
+            "silence",
+            trace=trace,
+            start_wall_ns=end_ns - int(lost.silent_ms * NS_PER_MS),
+            end_wall_ns=end_ns,
+            attributes={"module": module, "reason": lost.reason, "evidence": lost.evidence},
+        )
+        return trace
 
     async def watch_lease(self) -> None:
         """End beats that no state machine stands behind, with a word to the peer."""

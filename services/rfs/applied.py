@@ -1,8 +1,8 @@
 """How far the secondary has applied the stream: a mapped file in the runtime directory, exact to one operation.
 
-It survives the death of the process; a reboot removes it, and with it the session. An operation whose effect is done but
-whose position is not yet here may come once more after a restart, so the applier treats the first one leniently; for the
-one kind that cannot be recognised from the tree (an exchange of two names) its intent is noted here before.
+It survives the death of the process; a reboot removes it, and with it the session. An operation whose effect is done
+but whose position is not yet here may come once more after a restart, so the applier treats the first one leniently;
+for the one kind that cannot be recognised from the tree (an exchange of two names) its intent is noted here before.
 """
 
 from __future__ import annotations

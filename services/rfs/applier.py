@@ -20,6 +20,8 @@ from services.rfs.syncing import Syncing
 
 RENAME_EXCHANGE = 2
 """linux/fs.h"""
+CLEAN_MAX = 10_000
+"""Files remembered as durable as a whole; beyond it all are forgotten, which costs one full fsync each."""
 _FALLOC_KEEP_SIZE = 1
 _FALLOC_PUNCH_HOLE = 2
 _FALLOC_ZERO_RANGE = 16
@@ -54,6 +56,7 @@ class Applier:
         self._syncing = syncing
         self._changed = changed
         self._trees = tuple(Beneath(root, closing=syncing.settle) for root in self._roots)
+        self._clean: set[tuple[int, bytes]] = set()
         self.quarantine: Quarantine | None = None
 
     def apply(self, item: ops.Operation, *, repeated: bool = False) -> None:
@@ -66,6 +69,10 @@ class Applier:
                 _write(self._trees[item.tree].file(item.path), item.data, item.offset)
             else:
                 note_operation(self._journal, item)
+                if type(item) is not ops.SetTimes and type(item) is not ops.Synchronise:
+                    self._clean.discard((item.tree, item.path))
+                if type(item) is ops.Rename:
+                    self._clean.discard((item.tree, item.target))
                 self._apply(self._trees[item.tree], item, repeated)
         except OSError as error:
             raise OutOfStepError(
@@ -147,9 +154,23 @@ class Applier:
         except FileNotFoundError:
             return  # The file has lost its name since; nobody can find it after a crash.
         if stat.S_ISREG(mode):
-            self._syncing.add(tree.file(item.path), data_only=item.data_only)
+            self._syncing.add(tree.file(item.path), data_only=item.data_only or self._is_clean(item))
         elif stat.S_ISDIR(mode):
             os.fsync(tree.directory(item.path))
+
+    def _is_clean(self, item: ops.Synchronise) -> bool:
+        """True when nothing but data and times changed since the file was last made durable as a whole.
+
+        Then fdatasync is enough here: a modification time that both machines lose at once is no loss of data, and a
+        resync after a crash of one compares it.
+        """
+        key = (item.tree, item.path)
+        if key in self._clean:
+            return True
+        if len(self._clean) >= CLEAN_MAX:
+            self._clean.clear()
+        self._clean.add(key)
+        return False
 
 
 def _write(fd: int, data: bytes | memoryview, offset: int) -> None:

@@ -107,6 +107,11 @@ class Control:
             self._failed = f"{error.filename or 'replication'}: {error.strerror}"
         self._changed()
 
+    @property
+    def has_failed(self) -> bool:
+        """True when the last order could not be obeyed; the same order again tries again."""
+        return bool(self._failed)
+
     def close(self) -> None:
         """The service ends in an orderly way: let applications' operations fail, unmount."""
         self._end_roles(Promise.ENDED)
@@ -180,9 +185,11 @@ class Control:
                 opened.engine.allow(Promise.REFUSED, writable=False)
                 opened.mount(writable=False, store=self._store)
                 return
-            primary = self._primary = self._new_primary(order)
+            primary = self._new_primary(order)
             primary.start(session="" if order.stance is Stance.ALONE else order.session)
+            self._primary = primary
             opened.mount(writable=not draining, store=self._store)
+        primary.use_epoch(order.epoch)
         primary.full = order.full
         primary.throttle.bytes_per_second = order.settings.resync_bytes_per_second
         match order.stance:
@@ -372,6 +379,8 @@ class _Opened:
                 self.set_writable(writable)
             return
         for index, tree in enumerate(self.trees):
+            if tree.device_fd >= 0:
+                continue  # Mounted before another directory failed.
             device, self._devices[index] = self._devices[index], None
             tree.start(device, writable=writable)
             store.keep(f"device-{index}", tree.device_fd)

@@ -25,7 +25,7 @@ _LOOK_AROUND_S = 0.2
 _PERIOD_BUSY_S = 0.005
 _PERIOD_QUIET_S = 0.25
 _BUSY_TICKS = 200
-"""The background thread sends small leftovers every 5 ms while there is traffic, and looks four times a second after."""
+"""The background thread sends small leftovers every 5 ms while there is traffic, and looks four times a second else."""
 
 
 class Promise(Enum):

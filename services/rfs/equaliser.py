@@ -1,4 +1,4 @@
-"""The secondary's part of a resync, as operations in the stream: make a path what it is on the primary, or remove it."""
+"""The secondary's part of a resync, as operations in the stream: make a path as on the primary, or remove it."""
 
 from __future__ import annotations
 

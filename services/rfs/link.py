@@ -161,7 +161,7 @@ def dial(
     send_timeout_ms: int,
     security: Security | None = None,
 ) -> tuple[socket.socket, Welcome]:
-    """Connect and introduce ourselves; raise UnavailableError when nobody answers, PeerError when it is none of ours."""
+    """Connect and introduce ourselves; raise UnavailableError without an answer, PeerError when it is none of ours."""
     try:
         connection = socket.create_connection(
             (address, port), timeout=DIAL_TIMEOUT_S, source_address=(local, 0) if local else None

@@ -45,6 +45,7 @@ class TreeSettings:
     """Where the node map and the session are kept across workers; in memory (/run) is right."""
     is_excluded: Callable[[bytes], bool]
     write_back: bool = False
+    """For measuring only (decision record 7): a secondary's files would be stale after its promotion."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

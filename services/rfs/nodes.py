@@ -71,10 +71,12 @@ class OpenFile:
 class Directory:
     """The descriptor of a directory, and the directory's facts that every creation in it needs."""
 
-    __slots__ = ("descriptor", "has_default_acl", "position")
+    __slots__ = ("descriptor", "has_default_acl", "listing", "position")
 
     def __init__(self, descriptor: Descriptor) -> None:
         self.descriptor = descriptor
+        self.listing: Descriptor | None = None
+        """A second descriptor, in the middle of a listing, and where it stands."""
         self.position = 0
         self.has_default_acl: bool | None = None
 

@@ -67,7 +67,7 @@ class Tree(Protocol):
         """True for paths that are not replicated (they exist on each node for itself)."""
 
     def invalidate(self, path: bytes) -> None:
-        """Drop the kernel's cached contents, attributes and entry of a path that changed below the mount (secondary)."""
+        """Drop the kernel's cached contents, attributes and entry of a path changed below the mount (secondary)."""
 
 
 Wake = Callable[[], None]

@@ -1,7 +1,7 @@
 """The primary: listens for the secondary, resumes or begins a session, resynchronises, keeps checkpoints.
 
-Threads: one accepts connections (each is greeted in a short thread of its own), one resynchronises an attached secondary,
-one makes checkpoints. Orders come from the service's control thread, one at a time.
+Threads: one accepts connections (each is greeted in a short thread of its own), one resynchronises an attached
+secondary, one makes checkpoints. Orders come from the service's control thread, one at a time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from holdfast.clock import Clock
 from holdfast.errors import EnvironmentFaultError, HoldfastError, PeerError, UnavailableError
@@ -40,7 +40,7 @@ CHECKPOINT_WAIT_S = 60.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrimarySettings:
-    """What does not change while this node is primary."""
+    """How a period as primary is; only the epoch may grow during it."""
 
     module: str
     node: str
@@ -97,6 +97,7 @@ class Primary:
         """Listen. `session`: promises need the peer in it, as they did for an earlier worker; empty: alone."""
         engine = self._engine
         window = engine.window
+        self._listener = self._listen()
         self._ordered = session
         if session and window.in_step and window.session == session:
             log.info("going on in session %s at %d", session, window.applied)
@@ -105,11 +106,16 @@ class Primary:
         else:
             engine.begin_session("", self._settings.epoch)
         engine.allow(Promise.PEER if session else Promise.ALONE, writable=True)
-        self._listener = self._listen()
         for target, name in ((self._accept, "rfs-accept"), (self._keep_checkpoints, "rfs-checkpoint")):
             thread = threading.Thread(target=target, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
+
+    def use_epoch(self, epoch: int) -> None:
+        """The node's epoch grows while it stays primary; a secondary that has seen the new one refuses the old."""
+        with self._lock:
+            if epoch != self._settings.epoch:
+                self._settings = replace(self._settings, epoch=epoch)
 
     def go_alone(self) -> None:
         """Promises need no peer any more; what it had not acknowledged is in the change journal already."""
@@ -130,7 +136,7 @@ class Primary:
                 return
             self._ordered = session
             if session != self.proposed_session or not session:
-                # The session is not here: promises freeze until the order changes, because the peer may be relying on them.
+                # The session is not here: promises freeze until the order changes, for the peer may rely on them.
                 engine.allow(Promise.PEER, writable=True)
                 return
             self.proposed_session = ""
@@ -165,6 +171,8 @@ class Primary:
         self._ended.set()
         self._engine.allow(promise, writable=False)
         if self._listener is not None:
+            # Closing alone leaves the port taken while the accepting thread is inside its call.
+            self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
         with self._lock:
             if promise is Promise.ENDED:
@@ -425,9 +433,9 @@ class Primary:
 
     def _keep_checkpoints(self) -> None:
         while not self._ended.wait(CHECKPOINT_PERIOD_S):
-            if self._engine.streaming and self._engine.connected:
-                if self._engine.window.head != self._checkpointed_at:
-                    self.checkpoint(CHECKPOINT_WAIT_S)
+            engine = self._engine
+            if engine.streaming and engine.connected and engine.window.head != self._checkpointed_at:
+                self.checkpoint(CHECKPOINT_WAIT_S)
 
     def _sync_trees(self) -> None:
         for tree in self._trees:

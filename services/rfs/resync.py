@@ -1,8 +1,8 @@
 """Resync, driven by the primary: make the secondary's copy equal while applications work.
 
 What may differ is known from both change journals, or found by comparing; it is *pending*. A pending path is looked at
-without hindering anybody, then admitted to the stream, and its differing blocks follow through the same stream, each read
-and recorded under `order`; so live writes and copied blocks have one order. Rounds repeat until nothing is pending.
+without hindering anybody, then admitted to the stream, and its differing blocks follow through the same stream, each
+read and recorded under `order`; so live writes and copied blocks have one order. Rounds repeat until all is equal.
 """
 
 from __future__ import annotations
@@ -169,9 +169,11 @@ class Resync:
         """Look at everything that is pending now, once."""
         with self._engine.order:
             subtrees = pending.set.subtrees()
-            paths = pending.set.paths()
         for tree, top, contents in subtrees:
             self._compare(pending, tree, top, contents=contents)
+        with self._engine.order:
+            # After comparing: a path from the journal may lie below a directory that the secondary turned out to lack.
+            paths = pending.set.paths()
         if paths:
             self._equalise_all(pending, paths, pool)
         elif not subtrees:

@@ -1,7 +1,7 @@
 """The secondary: dials the primary, applies its stream in order, acknowledges, answers its questions.
 
-Threads: one follows the stream (dials, receives, applies, acknowledges), some answer requests. Only the first one touches
-the copy; a promotion asks it to apply what has arrived and to end.
+Threads: one follows the stream (dials, receives, applies, acknowledges), some answer requests. Only the first one
+touches the copy; a promotion asks it to apply what has arrived and to end.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ It is forked twice, so that it belongs to nobody who could die before it, and ha
 process descriptors (pidfd_open(2)) for the script and for the supervisor: when the supervisor is gone, the node is
 giving up, and the script is ended with it. If the runner itself is killed the kernel ends the script
 (PR_SET_PDEATHSIG), so no script runs that nobody watches.
+
+Forking without executing is safe only from a process with one thread and without libraries that act on forks. The
+scripts service is kept such a process: no thread pool, no tracing library (`service._span`).
 """
 
 from __future__ import annotations

@@ -10,14 +10,15 @@ import asyncio
 import logging
 import os
 import re
+import secrets
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.errors import OperatorError
 from holdfast.events.envelope import NODE_SCOPE, Envelope
-from holdfast.events.module import ForgetScripts, RunScript, ScriptFinished
-from holdfast.ids import ModuleId, checked_name
+from holdfast.events.module import ForgetScripts, RunScript, ScriptFinished, SpanEnded
+from holdfast.ids import ModuleId, NodeId, checked_name
 from holdfast.service.context import Context
 from holdfast.service.run import ready
 from holdfast.telemetry import is_trace
@@ -210,14 +211,7 @@ class Scripts:
             record = record.killed()
             self._records.write(module, record)
         if is_trace(trace):
-            start_ns = record.started_at_wall_ns
-            self._context.telemetry.record(
-                f"script {record.script}",
-                trace=trace,
-                start_wall_ns=start_ns,
-                end_wall_ns=start_ns + int(record.duration_ms * 1e6),
-                attributes={"module": module, "run": run, "exit_code": record.exit_code},
-            )
+            await self._context.publish(NODE_SCOPE, _span(record, module, trace, self._settings.node))
         await self._publish(module, record.fact(), cause, trace)
 
     async def _publish(self, module: ModuleId, fact: ScriptFinished, cause: str, trace: str) -> None:
@@ -233,6 +227,25 @@ def _checked_script(name: str) -> str:
 def _not_started(wanted: RunScript) -> ScriptFinished:
     return ScriptFinished(
         run=wanted.run, script=wanted.script, exit_code=EXIT_NOT_STARTED, duration_ms=0.0, timed_out=False, log=""
+    )
+
+
+def _span(record: Record, module: ModuleId, trace: str, node: NodeId) -> SpanEnded:
+    """The run as a span of `trace`, made by hand.
+
+    The tracing library must not live in this process: it takes locks and starts threads in every fork, and a runner is
+    a fork that never executes another program.
+    """
+    _version, trace_id, parent, _flags = trace.split("-")
+    return SpanEnded(
+        trace_id=trace_id,
+        span_id=secrets.token_hex(8),
+        parent_span_id=parent,
+        name=f"script {record.script}",
+        service=f"{node}/scripts",
+        start_wall_ns=record.started_at_wall_ns,
+        end_wall_ns=record.started_at_wall_ns + int(record.duration_ms * 1e6),
+        attributes={"module": module, "run": record.run, "exit_code": str(record.exit_code)},
     )
 
 

@@ -47,6 +47,10 @@ class TransitionTracer:
         """
         if self._transition is not None or not is_settled(state):
             return replace(envelope, trace=envelope.trace if state.trace == "" else state.trace)
+        if isinstance(envelope.payload, PeerLost) and is_trace(envelope.trace):
+            # The heartbeat has reported the silence as part of a span that it left to us: this transition.
+            self._parent = envelope.trace
+            return envelope
         is_of_peer = isinstance(envelope.payload, PeerReported)
         self._parent = _trace_of_peer(envelope.payload) if is_of_peer else envelope.trace
         return replace(envelope, trace=new_span(self._parent))
@@ -78,7 +82,6 @@ class TransitionTracer:
         if isinstance(envelope.payload, PeerLost):
             start_ns -= int(envelope.payload.silent_ms * NS_PER_MS)
             attributes["silence_ms"] = f"{envelope.payload.silent_ms:.1f}"
-            self._telemetry.record("silence", trace=own, start_wall_ns=start_ns, end_wall_ns=envelope.at_wall_ns)
         parent = self._parent if self._parent != own else ""
         self._transition = _Transition(
             own=own, parent=parent, name="transition", start_wall_ns=start_ns, attributes=attributes

@@ -13,6 +13,7 @@ from holdfast.ids import ModuleId
 from holdfast.service.context import Context
 from holdfast.service.ending import node_is_ending
 from holdfast.service.run import ready
+from holdfast.telemetry import is_trace
 from pyroute2 import AsyncIPRoute  # type: ignore[import-untyped]
 
 from services.vip.keeper import Keeper
@@ -70,7 +71,16 @@ class Shell:
         self.keeper = Keeper(kernel, Record(context.settings.run_dir), self._note_conflict)
 
     async def obey(self, order: Envelope[HoldAddresses]) -> None:
+        began_ns = self._context.clock.wall_ns()
         outcome = await self.keeper.obey(order.module, order.payload)
+        if outcome.operations and is_trace(order.trace):
+            self._context.telemetry.record(
+                "take addresses" if order.payload.held else "let addresses go",
+                trace=order.trace,
+                start_wall_ns=began_ns,
+                end_wall_ns=self._context.clock.wall_ns(),
+                attributes={"module": order.module, "operations": len(outcome.operations)},
+            )
         await self._tell(order.module, outcome.report, cause=order.id, trace=order.trace)
 
     async def report(self, module: ModuleId) -> None:

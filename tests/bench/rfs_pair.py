@@ -45,7 +45,8 @@ class Node:
         self._notify_path = base / f"{name}-notify"
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(self._notify_path))
-        threading.Thread(target=self._keep, daemon=True).start()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self._keeper.start()
 
     def start(self) -> None:
         kept = list(self._kept.items())
@@ -70,7 +71,8 @@ class Node:
             close_fds=not kept,
             preexec_fn=place if kept else None,
         )
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
+        self._reader.start()
 
     def kill(self) -> None:
         """SIGKILL the worker and start another, which gets the kept descriptors and the last order."""
@@ -83,6 +85,7 @@ class Node:
             self.process.stdin.close()
         except BrokenPipeError:
             pass  # What was being written went with the worker.
+        self._end_reading()
         self.start()
         if self._last is not None:
             mode, fields = self._last
@@ -124,12 +127,21 @@ class Node:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.process.stdout.close()
+        self._end_reading()
         self.process = None
+
+    def _end_reading(self) -> None:
+        """The process has ended; take what it said last, then close its pipe."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        self._reader.join(5)
+        self.process.stdout.close()
 
     def close(self) -> None:
         """Let go of what was kept for the next worker."""
         self.stop()
+        self._notify.shutdown(socket.SHUT_RDWR)
+        self._keeper.join(5)
         self._notify.close()
         while self._kept:
             os.close(self._kept.popitem()[1])
@@ -140,6 +152,8 @@ class Node:
             try:
                 message, fds, _, _ = socket.recv_fds(self._notify, 4096, 4)
             except OSError:
+                return
+            if not message:
                 return
             values = dict(line.split("=", 1) for line in message.decode().splitlines() if "=" in line)
             name = values.get("FDNAME", "")
@@ -162,7 +176,7 @@ class Node:
                         self.report = values
                     self._changed.notify_all()
         except ValueError:
-            return  # The pipe was closed under us at the end.
+            return  # A line that was cut off by the death of the process.
 
 
 def bring_in_step(primary: Node, secondary: Node) -> str:
@@ -203,11 +217,12 @@ def main() -> int:
         Stance,
     )
     from holdfast.ids import Epoch, Generation, Session
-    from services.rfs.control import Control, Places
     from holdfast.service.notify import Notifier
-    from services.rfs.service import SWITCH_INTERVAL_S
 
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    from services.rfs.control import Control, Places
+    from services.rfs.service import prefer_latency
+
+    prefer_latency()
     name, directory, state = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     lock = threading.Lock()
     said: list[str] = [""]

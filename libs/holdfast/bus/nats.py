@@ -144,6 +144,8 @@ class NatsBus:
         )
         if self._client.is_connected:
             try:
+                # The client's first ping may overtake the subscription that it has queued; the second cannot.
+                await self._client.flush(FLUSH_S_MAX)
                 await self._client.flush(FLUSH_S_MAX)
             except (nats.errors.Error, OSError, TimeoutError):
                 # The connection broke meanwhile; the subscription comes with the next.

@@ -12,9 +12,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final, cast
 
-from holdfast.demo.phases import Moment
 from holdfast.demo.report import Comparison
 from holdfast.errors import EnvironmentFaultError, UnavailableError
+from holdfast.events.module import SpanEnded
+from holdfast.history import trace as history
 from holdfast.lab.addressing import LanName, NodeName, lan_names, node_endpoint, node_names
 from holdfast.lab.errors import LabError
 from holdfast.lab.lab import Lab
@@ -26,6 +27,8 @@ COMMAND_TIMEOUT_S: Final = 60.0
 VERIFY_TIMEOUT_S: Final = 300.0
 STATE_TIMEOUT_S: Final = 120.0
 """For a node to become what it was told, a whole copy of the database included."""
+TIMELINE_ENTRIES: Final = 10_000
+"""More than the demonstration makes."""
 _POLL_S: Final = 0.05
 _KEY_BYTES: Final = 32
 _STAGE: Final = "/root/holdfast-demo"
@@ -44,6 +47,17 @@ class View:
 
     def __str__(self) -> str:
         return f"{self.role} {self.status}" + (f" ({self.reason})" if self.reason else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a node says a resynchronisation is."""
+
+    node: str
+    at_ns: int
+    kind: str
+    files: int
+    bytes: int
 
 
 class Cluster:
@@ -95,7 +109,7 @@ class Cluster:
             time.sleep(_POLL_S)
 
     def compare(self, name: str, *, expected: tuple[str, ...] = ()) -> Comparison:
-        """Compare the replicas, asked on the secondary's side of the cluster or the other: the answer is the same."""
+        """Compare the replicas, asked of the primary of that time, which is the first node."""
         words = ["holdfast", "rfsverify", "-m", MODULE, "--json"]
         done = self.lab.node(NODES[0]).run(words, timeout_s=VERIFY_TIMEOUT_S, check=False)
         try:
@@ -106,10 +120,29 @@ class Cluster:
             raise EnvironmentFaultError(f"the replicas cannot be compared: {result['error']}")
         return comparison(name, result, expected)
 
-    def moments(self) -> tuple[Moment, ...]:
-        """The timeline of both nodes."""
-        merged = json.loads(self.holdfast(NODES[0], "timeline", "-m", MODULE, "--json"))
-        return tuple(moment(entry) for entry in merged)
+    def trace(self, node: str, *, from_wall_ns: int, to_wall_ns: int) -> tuple[SpanEnded, ...]:
+        """The trace of the takeover that a node was busy with at that time, as both nodes know it.
+
+        Empty when there is none.
+        """
+        listed = _objects(self.holdfast(node, "trace", "--list", "-m", MODULE, "--json"))
+        shared = {str(summary["trace_id"]): _overlap(summary, from_wall_ns, to_wall_ns) for summary in listed}
+        longest = max(shared, key=shared.__getitem__, default="")
+        if not longest or not shared[longest]:
+            return ()
+        return tuple(history.merged(self._spans(each, longest) for each in NODES))
+
+    def reports(self) -> tuple[Progress, ...]:
+        """What both nodes' journals tell about resynchronisations."""
+        words = ("timeline", "-A", "-m", MODULE, "-s", str(TIMELINE_ENTRIES), "--json")
+        entries = [entry for node in NODES for entry in _objects(self.holdfast(node, *words))]
+        return tuple(read for entry in entries if (read := progress(entry)) is not None)
+
+    def _spans(self, node: str, trace: str) -> list[SpanEnded]:
+        """A node's spans of a trace; it may know nothing of it."""
+        words = ["holdfast", "trace", trace, "--json"]
+        done = self.lab.node(node).run(words, timeout_s=COMMAND_TIMEOUT_S, check=False)
+        return [span(fields) for fields in _objects(done.stdout)] if done.returncode == 0 else []
 
     def _answers(self, node: str) -> bool:
         try:
@@ -150,14 +183,43 @@ def comparison(name: str, result: Mapping[str, object], expected: tuple[str, ...
     )
 
 
-def moment(entry: Mapping[str, object]) -> Moment:
-    """An entry of the timeline. Pure."""
-    return Moment(
+def progress(entry: Mapping[str, object]) -> Progress | None:
+    """An entry of the timeline, when it tells of a resynchronisation. Pure."""
+    fields = cast("Mapping[str, object]", entry["fields"])
+    said = cast("Mapping[str, object]", fields.get("progress") or {})
+    if not said.get("kind"):
+        return None
+    return Progress(
         node=str(entry["node"]),
-        name=str(entry["name"]),
-        at_ns=int(str(entry["at_mono_ns"])),
-        fields=cast("Mapping[str, object]", entry["payload"]),
+        at_ns=int(str(entry["mono_ns"])),
+        kind=str(said["kind"]),
+        files=int(str(said["files_done"])),
+        bytes=int(str(said["bytes_done"])),
     )
+
+
+def span(fields: Mapping[str, object]) -> SpanEnded:
+    """A span as `holdfast trace` tells it. Pure."""
+    return SpanEnded(
+        trace_id=str(fields["trace_id"]),
+        span_id=str(fields["span_id"]),
+        parent_span_id=str(fields["parent_span_id"]),
+        name=str(fields["name"]),
+        service=str(fields["service"]),
+        start_wall_ns=int(str(fields["start_wall_ns"])),
+        end_wall_ns=int(str(fields["end_wall_ns"])),
+    )
+
+
+def _overlap(summary: Mapping[str, object], from_ns: int, to_ns: int) -> int:
+    return max(0, min(to_ns, int(str(summary["end_wall_ns"]))) - max(from_ns, int(str(summary["start_wall_ns"]))))
+
+
+def _objects(text: str) -> list[Mapping[str, object]]:
+    value = json.loads(text)
+    if not isinstance(value, list):
+        raise ValueError("a list was expected")
+    return cast("list[Mapping[str, object]]", value)
 
 
 def _object(text: str) -> Mapping[str, object]:

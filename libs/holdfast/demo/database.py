@@ -29,9 +29,15 @@ def check_installed() -> None:
         )
 
 
+def prepare(node: Node) -> None:
+    """Make the empty data directory that the package of PostgreSQL leaves behind once its cluster is dropped."""
+    owner = ["-o", "postgres", "-g", "postgres"]
+    node.run(["install", "-d", *owner, str(Path(DATA).parent)])
+    node.run(["install", "-d", "-m", "0700", *owner, DATA])
+
+
 def create(node: Node) -> None:
     """Make an empty database cluster on a node; durable, so that it is a copy like any other."""
-    node.run(["install", "-d", "-o", "postgres", "-g", "postgres", str(Path(DATA).parent)])
     initdb = [f"{PROGRAMS}/initdb", "-D", DATA, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"]
     node.run([*_AS_POSTGRES, *initdb])
     for line, file in ((_ACCESS, "pg_hba.conf"), (_SETTINGS, "postgresql.conf")):

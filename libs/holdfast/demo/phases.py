@@ -1,86 +1,67 @@
-"""Splits an outage into phases, from the timeline of the node that took over. Pure.
+"""Splits an outage into phases, by the trace of the transition that ended it. Pure.
 
-A phase ends with an event in that node's journal; the last one ends with the client's first answer. All instants
-are CLOCK_MONOTONIC of one machine: the nodes of a lab share it.
+A phase ends with a span of the new primary; the last one ends with the client's first answer. The client's instants
+are of CLOCK_MONOTONIC, those of spans of the wall clock: `wall_offset_ns` lies between them. Client and nodes of a lab
+share both clocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from holdfast.demo.record import NS_PER_MS
+from holdfast.demo.record import NS_PER_MS, Gap
+from holdfast.events.module import SpanEnded
+from holdfast.history.trace import coverage
 
 PHASES: Final = ("detected", "promoted", "address up", "application up", "first answer")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Moment:
-    """One event of a node: its wire name, when, and the fields of its payload."""
-
-    node: str
-    name: str
-    at_ns: int
-    fields: Mapping[str, object]
+APPLIED: Final = "what was received is applied"
+"""What a node waits for first when it takes over or is handed the role."""
+WRITABLE: Final = "replicate as primary, alone"
+ADDRESS: Final = "take addresses"
+APPLICATION: Final = "script start_prim"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Milliseconds of each phase, in the order of PHASES; None for one whose end is not in the timeline."""
+    """Milliseconds of each phase, in the order of PHASES; None for one whose end is not in the trace.
+
+    explained: the part (0 to 1) of the outage that lies inside spans of the trace.
+    """
 
     lengths_ms: tuple[float | None, ...]
+    explained: float
 
 
-def split(moments: Iterable[Moment], *, node: str, cause: Callable[[Moment], bool], from_ns: int, to_ns: int) -> Split:
-    """Split the time from `from_ns` to `to_ns` by what happened on `node`.
+def split(spans: Sequence[SpanEnded], gap: Gap, *, node: str, since_ns: int, wall_offset_ns: int) -> Split:
+    """Split a gap by what the new primary did. `since_ns`: when the event began, if that was after the last answer.
 
-    `cause` says which event is the detection: the verdict that the peer is lost, or its handing over. The
-    others are the first of their kind after it. A phase whose event is missing is counted in the next one.
+    A phase whose end is missing is counted in the next one; so the lengths always add up to the time from the event
+    to the first answer.
     """
-    own = sorted((m for m in moments if m.node == node and from_ns <= m.at_ns <= to_ns), key=lambda m: m.at_ns)
+    began_ns = max(gap.from_ns, since_ns)
+    bounds_ns = (began_ns + wall_offset_ns, gap.to_ns + wall_offset_ns)
+    own = [span for span in spans if span.service.partition("/")[0] == node]
+    ends = [
+        _first(own, APPLIED, lambda span: span.start_wall_ns),
+        _first(own, WRITABLE, lambda span: span.end_wall_ns),
+        _first(own, ADDRESS, lambda span: span.end_wall_ns),
+        _first(own, APPLICATION, lambda span: span.end_wall_ns),
+        bounds_ns[1],
+    ]
     lengths: list[float | None] = []
-    before = from_ns
-    detected = next((m.at_ns for m in own if cause(m)), None)
-    later = [m for m in own if detected is not None and m.at_ns >= detected]
-    ends = [detected, *(_first(later, wanted) for wanted in (_promoted, _address_up, _application_up)), to_ns]
+    before = bounds_ns[0]
     for end in ends:
         if end is None:
             lengths.append(None)
             continue
-        end = max(end, before)
+        end = min(max(end, before), bounds_ns[1])
         lengths.append((end - before) / NS_PER_MS)
         before = end
-    return Split(lengths_ms=tuple(lengths))
+    explained = coverage(spans, from_wall_ns=bounds_ns[0], to_wall_ns=bounds_ns[1])
+    return Split(lengths_ms=tuple(lengths), explained=explained)
 
 
-def peer_lost(moment: Moment) -> bool:
-    """The heartbeat's verdict."""
-    return moment.name == "peer.lost"
-
-
-def peer_handed_over(moment: Moment) -> bool:
-    """The peer announces that it has given the primary role away."""
-    announcement = moment.fields.get("announcement")
-    return (
-        moment.name == "peer.reported"
-        and isinstance(announcement, Mapping)
-        and bool(announcement.get("handover_session"))
-    )
-
-
-def _first(moments: Sequence[Moment], wanted: Callable[[Moment], bool]) -> int | None:
-    return next((moment.at_ns for moment in moments if wanted(moment)), None)
-
-
-def _promoted(moment: Moment) -> bool:
-    """The copy is writable: the role, the epoch and the mount are what they must be for a primary."""
-    return moment.name == "replication.reported" and moment.fields.get("writable") is True
-
-
-def _address_up(moment: Moment) -> bool:
-    return moment.name == "addresses.reported" and moment.fields.get("held") is True
-
-
-def _application_up(moment: Moment) -> bool:
-    return moment.name == "script.finished" and moment.fields.get("script") == "start_prim"
+def _first(spans: Sequence[SpanEnded], name: str, instant: Callable[[SpanEnded], int]) -> int | None:
+    return min((instant(span) for span in spans if span.name == name), default=None)

@@ -47,6 +47,11 @@ class Comparison:
         """Whether it found what is there to be found, and nothing else."""
         return self.differences == self.expected
 
+    @property
+    def is_equal(self) -> bool:
+        """Whether it found nothing."""
+        return not self.differences
+
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
@@ -63,8 +68,12 @@ class Report:
         return self.judgement.is_clean and bool(self.comparisons) and all(c.is_right for c in self.comparisons)
 
     def last_line(self, failover: Event, difference: Resync) -> str:
-        """One line for programs: about the unplanned failover and the resync that followed it."""
-        equal = all(comparison.is_right for comparison in self.comparisons)
+        """One line for programs: about the unplanned failover and the resync that followed it.
+
+        `replicas` is about the comparisons before the damage and after its repair.
+        """
+        undamaged = [comparison for comparison in self.comparisons if not comparison.expected]
+        equal = bool(undamaged) and all(comparison.is_equal for comparison in undamaged)
         return (
             f"demo: {'ok' if self.is_ok else 'failed'} outage_ms={failover.outage_ms:.0f}"
             f" acked={self.judgement.acked} lost={len(self.judgement.lost)}"
@@ -87,9 +96,10 @@ def _outages(events: Sequence[Event]) -> Table:
     table.add_column("event")
     for name in ("in all", *PHASES):
         table.add_column(name, justify="right")
+    table.add_column("explained by the trace", justify="right")
     for event in events:
         lengths = (f"{length:.0f}" if length is not None else "–" for length in event.split.lengths_ms)
-        table.add_row(event.name, f"{event.outage_ms:.0f}", *lengths)
+        table.add_row(event.name, f"{event.outage_ms:.0f}", *lengths, f"{event.split.explained:.0%}")
     return table
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from holdfast.demo import database, phases
-from holdfast.demo.cluster import MODULE, NODES, Cluster
+from holdfast.demo.cluster import MODULE, NODES, Cluster, Progress
 from holdfast.demo.customer import Customer
 from holdfast.demo.damage import damage_one_file
-from holdfast.demo.phases import Moment
-from holdfast.demo.record import NS_PER_MS, Gap, acks_of, judge, longest_gap
+from holdfast.demo.record import Gap, acks_of, judge, longest_gap
 from holdfast.demo.report import Comparison, Event, Report, Resync
 from holdfast.demo.screen import Screen
 from holdfast.demo.writer import SCHEMA
@@ -66,13 +65,15 @@ class Story:
         with self._screen.step("every acknowledged row is looked for"):
             attempts = customer.attempts()
             judgement = judge(attempts, database.rows(self._cluster.lab.client, self._cluster.address))
-        comparisons = self._compare()
-        moments = self._cluster.moments()
-        failover = self._event(f"{NODE1} killed", customer, killed, moments, node=NODE2)
-        events = (failover, self._event("roles swapped", customer, swapped, moments, node=NODE1))
+        comparisons, repaired = self._compare()
+        with self._screen.step("journals and traces of both nodes are read"):
+            failover = self._event(f"{NODE1} killed", customer, killed, node=NODE2)
+            events = (failover, self._event("roles swapped", customer, swapped, node=NODE1))
+            reports = self._cluster.reports()
         resyncs = (
-            resync_of(f"{NODE2}, first", moments, node=NODE1, window=filled),
-            resync_of(f"{NODE1}, returned", moments, node=NODE2, window=returned),
+            resync_of(f"{NODE2}, first", reports, node=NODE1, window=filled),
+            resync_of(f"{NODE1}, returned", reports, node=NODE2, window=returned),
+            resync_of(f"{NODE2}, repaired", reports, node=NODE1, window=repaired),
         )
         report = Report(events=events, judgement=judgement, resyncs=resyncs, comparisons=comparisons)
         return Told(report=report, failover=failover, difference=resyncs[1])
@@ -83,6 +84,8 @@ class Story:
         with screen.step("the cluster is configured and the PostgreSQL module installed on both nodes"):
             cluster.configure(self._package, self._scratch)
         with screen.step(f"an empty database is made on {NODE1}"):
+            for node in NODES:
+                database.prepare(cluster.lab.node(node))
             database.create(cluster.lab.node(NODE1))
         with screen.step(f"{NODE1} becomes primary"):
             cluster.holdfast(NODE1, "prim", "-m", MODULE)
@@ -129,27 +132,31 @@ class Story:
             customer.wait_for_acks(STEADY_ROWS, after_ns=time.monotonic_ns())
         return Window(from_ns=from_ns, to_ns=time.monotonic_ns())
 
-    def _compare(self) -> tuple[Comparison, ...]:
+    def _compare(self) -> tuple[tuple[Comparison, ...], Window]:
+        """Compare, damage, find the damage, repair, compare; with the time of the repair."""
         cluster, screen = self._cluster, self._screen
         with screen.step("the replicas are compared"):
-            whole = cluster.compare("after all that")
+            whole = cluster.compare("before the damage")
         with screen.step(f"one byte is damaged on {NODE2} behind the product's back, and found"):
             path = f"{database.DATA}/{damage_one_file(cluster.lab.node(NODE2))}"
             damaged = cluster.compare("one byte damaged", expected=(path,))
-        with screen.step(f"{NODE2} is filled again and compared"):
+        from_ns = time.monotonic_ns()
+        with screen.step(f"{NODE2} is repaired by a full resynchronisation, and the replicas are compared again"):
             cluster.holdfast(NODE2, "stop", "-m", MODULE)
             cluster.wait(f"{NODE2} STOP", lambda: cluster.view(NODE2).role == "STOP")
             cluster.holdfast(NODE2, "second", "fullsync", "-m", MODULE)
             cluster.wait_ready({NODE1: "PRIM", NODE2: "SECOND"})
-            repaired = cluster.compare("filled again")
-        return whole, damaged, repaired
+            window = Window(from_ns=from_ns, to_ns=time.monotonic_ns())
+            repaired = cluster.compare("after the repair")
+        return (whole, damaged, repaired), window
 
-    def _event(self, name: str, customer: Customer, window: Window, moments: tuple[Moment, ...], *, node: str) -> Event:
-        """What the client saw of an event; the clock of the phases starts when the event did."""
+    def _event(self, name: str, customer: Customer, window: Window, *, node: str) -> Event:
+        """What the client saw of an event, and what the new primary's trace says about it."""
         gap = self._gap(name, customer, window)
-        cause = phases.peer_lost if node == NODE2 else phases.peer_handed_over
-        split = phases.split(moments, node=node, cause=cause, from_ns=max(gap.from_ns, window.from_ns), to_ns=gap.to_ns)
-        return Event(name=name, outage_ms=(gap.to_ns - gap.from_ns) / NS_PER_MS, split=split)
+        offset_ns = time.time_ns() - time.monotonic_ns()
+        spans = self._cluster.trace(node, from_wall_ns=gap.from_ns + offset_ns, to_wall_ns=gap.to_ns + offset_ns)
+        split = phases.split(spans, gap, node=node, since_ns=window.from_ns, wall_offset_ns=offset_ns)
+        return Event(name=name, outage_ms=gap.length_ms, split=split)
 
     def _gap(self, name: str, customer: Customer, window: Window) -> Gap:
         gap = longest_gap(acks_of(customer.attempts()), since_ns=window.from_ns, until_ns=window.to_ns)
@@ -158,22 +165,11 @@ class Story:
         return gap
 
 
-def resync_of(name: str, moments: tuple[Moment, ...], *, node: str, window: Window) -> Resync:
-    """What the primary's last report of progress in a stretch of time says was copied. Pure."""
-    reports: list[tuple[int, dict[str, object]]] = []
-    for moment in moments:
-        progress = moment.fields.get("progress")
-        is_there = moment.node == node and window.from_ns <= moment.at_ns <= window.to_ns
-        if is_there and isinstance(progress, dict) and progress.get("kind"):
-            reports.append((moment.at_ns, progress))
-    if not reports:
+def resync_of(name: str, reports: tuple[Progress, ...], *, node: str, window: Window) -> Resync:
+    """What the primary's last report in a stretch of time says was copied. Pure."""
+    own = [each for each in reports if each.node == node and window.from_ns <= each.at_ns <= window.to_ns]
+    if not own:
         return Resync(name=name, kind="nothing to copy", files=0, bytes=0, seconds=0.0)
-    at_ns, last = max(reports, key=lambda report: report[0])
-    first_ns = min(at for at, _ in reports)
-    return Resync(
-        name=name,
-        kind=str(last["kind"]),
-        files=int(str(last["files_done"])),
-        bytes=int(str(last["bytes_done"])),
-        seconds=(at_ns - first_ns) / 1e9,
-    )
+    last = max(own, key=lambda report: report.at_ns)
+    first_ns = min(report.at_ns for report in own if report.kind == last.kind)
+    return Resync(name=name, kind=last.kind, files=last.files, bytes=last.bytes, seconds=(last.at_ns - first_ns) / 1e9)

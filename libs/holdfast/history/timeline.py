@@ -1,29 +1,36 @@
 """One list out of the journals of both nodes: what, where, caused by what, after how long.
 
 Entries are in hybrid logical time, so a cause stands before its effect also when the nodes' wall clocks differ.
+A change of state has no such time of its own: it stands right behind the event that led to it.
 """
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import merge
 
 from holdfast.events import codec, membership, module, replication
 from holdfast.events.catalogue import BY_PAYLOAD
 from holdfast.events.envelope import HybridTime
-from holdfast.history.replay import ReplayReport
-from holdfast.journal.port import Journal, Record
+from holdfast.journal.port import Journal, Record, StateNoted
 
 ENTRIES_MAX = 100_000
 """Entries of one journal that are read at once; a longer history is asked for in parts (`since`)."""
 STATE_CHANGED = "state.changed"
+CAUSE_CHARS_MAX = 60
+ROUTINE = frozenset({"timer.fired", "peer.suspected"})
+"""Events that tell an operator nothing by themselves."""
+_NUMBERS = re.compile(r"[0-9]+(?:/[0-9]+)?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One event. cause: id of the event that led to it; after_ms: how long after that (wall clock of one node only,
-    None otherwise). mono_ns: the node's monotonic clock. fields: the payload as plain JSON values."""
+    """One event. cause: id of the event that led to it, caused_by: that in words; after_ms: how long after that
+    (by the clock of the one node that both happened on, None otherwise). mono_ns: the node's monotonic clock.
+    fields: the payload as plain JSON values."""
 
     id: str
     node: str
@@ -35,48 +42,54 @@ class Entry:
     mono_ns: int
     sequence: int
     cause: str = ""
+    caused_by: str = ""
     after_ms: float | None = None
     trace: str = ""
     fields: dict[str, object] = field(default_factory=dict)
 
 
-def entries(journal: Journal, *, since_wall_ns: int = 0, replayed: ReplayReport | None = None) -> list[Entry]:
-    """Return one journal's entries; with a replay of it, each change of state stands behind what led to it."""
-    changes = {change.sequence: change for change in replayed.transitions} if replayed is not None else {}
+def entries(journal: Journal, *, after: int = 0, since_wall_ns: int = 0) -> list[Entry]:
+    """Return one journal's entries from behind an event on; each change of state stands behind what led to it."""
+    changes = {change.cause: change for change in journal.states(limit=ENTRIES_MAX)}
     found: list[Entry] = []
-    for record in journal.read(since_wall_ns=since_wall_ns):
+    for record in journal.read(after=after, since_wall_ns=since_wall_ns):
         if len(found) >= ENTRIES_MAX:
             break
         found.append(_entry(record))
-        change = changes.get(record.sequence)
+        change = changes.get(record.envelope.id)
         if change is not None:
-            words = f"{change.role} {change.status}: {change.reason}"
-            fields: dict[str, object] = {"role": change.role, "status": change.status, "epoch": change.epoch}
-            found.append(_follow_up(found[-1], STATE_CHANGED, words, fields))
+            found.append(_change_of_state(found[-1], change))
     return found
 
 
-def merged(journals: Iterable[Sequence[Entry]]) -> Iterator[Entry]:
-    """Merge the entries of several nodes by hybrid time, with the time since the cause filled in."""
+def merged(journals: Iterable[Sequence[Entry]]) -> list[Entry]:
+    """Merge the entries of several nodes by hybrid time, each event once, with causes and the time since them."""
     known: dict[str, Entry] = {}
     for entry in merge(*journals, key=lambda entry: (entry.hybrid, entry.node, entry.sequence)):
-        cause = known.get(entry.cause)
-        known[entry.id] = entry
-        if cause is not None and cause.node == entry.node:
-            after_ms = (entry.mono_ns - cause.mono_ns) / 1e6
-            yield _with_delay(entry, after_ms)
-        else:
+        if entry.id not in known:
+            known[entry.id] = _with_cause(entry, known.get(entry.cause))
+    return list(known.values())
+
+
+def notable(found: Iterable[Entry]) -> Iterator[Entry]:
+    """Leave out routine, and facts that only repeat what their node said last, save for its numbers."""
+    said: dict[tuple[str, str], str] = {}
+    for entry in found:
+        words = _NUMBERS.sub("", entry.what)
+        is_repeated = said.get((entry.node, entry.name)) == words
+        said[entry.node, entry.name] = words
+        if entry.name not in ROUTINE and not is_repeated:
             yield entry
 
 
 def render(found: Iterable[Entry]) -> Iterator[str]:
-    """Return the timeline as lines of text, times relative to the first entry."""
-    first_ms: int | None = None
+    """Return the timeline as lines of text. The time is the hybrid one (UTC), by which the entries are in order."""
     for entry in found:
-        first_ms = entry.hybrid.wall_ms if first_ms is None else first_ms
-        offset_s = (entry.hybrid.wall_ms - first_ms) / 1000
+        seconds, rest_ms = divmod(entry.hybrid.wall_ms, 1000)
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) + f".{rest_ms:03d}"
         after = f" (+{entry.after_ms:.1f} ms)" if entry.after_ms is not None else ""
-        yield f"{offset_s:+11.3f} s  {entry.node:<12} {entry.source:<16} {entry.what}{after}"
+        why = f"  ← {entry.caused_by}" if entry.caused_by else ""
+        yield f"{stamp}  {entry.node:<10} {entry.source:<16} {entry.what}{why}{after}"
 
 
 def describe(payload: object) -> str:
@@ -146,22 +159,20 @@ def _entry(record: Record) -> Entry:
     )
 
 
-def _follow_up(entry: Entry, name: str, words: str, fields: dict[str, object]) -> Entry:
-    return Entry(
-        id=f"{entry.id}/{name}",
-        node=entry.node,
+def _change_of_state(led_to_it: Entry, change: StateNoted) -> Entry:
+    return replace(
+        led_to_it,
+        id=f"{led_to_it.id}/{STATE_CHANGED}",
         source="statemachine",
-        name=name,
-        what=words,
-        hybrid=entry.hybrid,
-        wall_ns=entry.wall_ns,
-        mono_ns=entry.mono_ns,
-        sequence=entry.sequence,
-        cause=entry.id,
-        trace=entry.trace,
-        fields=fields,
+        name=STATE_CHANGED,
+        what=f"{change.role} {change.status}: {change.reason}",
+        cause=led_to_it.id,
+        fields={"role": change.role, "status": change.status, "epoch": change.epoch},
     )
 
 
-def _with_delay(entry: Entry, after_ms: float) -> Entry:
-    return Entry(**{name: getattr(entry, name) for name in entry.__slots__ if name != "after_ms"}, after_ms=after_ms)
+def _with_cause(entry: Entry, cause: Entry | None) -> Entry:
+    if cause is None:
+        return entry
+    after_ms = (entry.mono_ns - cause.mono_ns) / 1e6 if cause.node == entry.node else None
+    return replace(entry, caused_by=cause.what[:CAUSE_CHARS_MAX], after_ms=after_ms)

@@ -52,11 +52,14 @@ def waterfall(spans: Sequence[SpanEnded]) -> list[Bar]:
 
 
 def render(spans: Sequence[SpanEnded]) -> Iterator[str]:
-    """Return the waterfall as text: start, length, picture, name, who."""
+    """Return the waterfall as text: a head line, then start, length, picture, name, who."""
     bars = waterfall(spans)
+    if not bars:
+        return
     total_ms = max((bar.start_ms + bar.length_ms for bar in bars), default=0.0)
     if total_ms <= 0:
         total_ms = 1.0
+    yield f"trace {spans[0].trace_id}: {len(spans)} spans, {total_ms:.1f} ms"
     for bar in bars:
         begin = round(bar.start_ms / total_ms * BAR_CHARS)
         width = max(1, round(bar.length_ms / total_ms * BAR_CHARS))

@@ -125,10 +125,12 @@ class Listener:
         await context.on_events(listener._hear)
         return listener
 
-    async def order(self, module: str, service: str, order: object) -> None:
+    async def order(self, module: str, service: str, order: object, *, trace: str = "") -> None:
         """Send one order to one service about one module."""
         subject = subjects.order(self.context.settings.cluster, module, service, BY_PAYLOAD[type(order)].name)
-        await self.context.bus.publish(subject, codec.encode(self.context.envelope(ModuleId(module), order)))
+        await self.context.bus.publish(
+            subject, codec.encode(self.context.envelope(ModuleId(module), order, trace=trace))
+        )
 
     async def wait_for(self, kind: type[Fact], condition: Callable[[Fact], bool] = lambda _fact: True) -> Fact:
         """Return the first fact heard of this kind that meets the condition; raise TimeoutError when none comes."""

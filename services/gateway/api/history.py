@@ -12,13 +12,13 @@ from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 from holdfast.events.module import SpanEnded
 from holdfast.history.spans import TraceSummary
+from holdfast.history.timeline import Entry, merged, notable
 from holdfast.journal.port import CommandNoted, StateNoted
 
 from services.gateway import history
 from services.gateway.files.limits import LINES_MAX
 from services.gateway.hub import as_json
 from services.gateway.parts import Gateway, GatewayHere, Module
-from services.gateway.timeline import Entry, merge
 
 router = APIRouter(tags=["history"])
 Limit = Annotated[int, Query(ge=1, le=LINES_MAX)]
@@ -50,8 +50,8 @@ def get_journal(
 def get_timeline(gateway: GatewayHere, module: Module, limit: Limit = 300, verbose: bool = False) -> list[Entry]:
     """What happened on this node, with causes; `holdfast timeline` merges the journals of several nodes."""
     with history.journal_of(gateway.settings, module) as journal:
-        recorded = history.recorded(journal, str(gateway.settings.node), limit=limit)
-    return merge([recorded], verbose=verbose)[-limit:]
+        found = merged([history.newest_entries(journal, limit=limit)])
+    return list(found if verbose else notable(found))[-limit:]
 
 
 @router.get("/traces")

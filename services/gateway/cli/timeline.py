@@ -11,10 +11,10 @@ from holdfast.errors import NotFoundError
 from holdfast.ids import ModuleId, checked_name
 from holdfast.settings import load_settings
 
-from services.gateway.cli.options import JsonOption, ModuleOption, show, stamp
+from services.gateway.cli.options import JsonOption, ModuleOption, show
 
 if TYPE_CHECKING:
-    from services.gateway.timeline import Entry, Recorded
+    from holdfast.history.timeline import Entry
 
 JournalsOption = Annotated[
     list[Path] | None,
@@ -26,7 +26,7 @@ def run(
     module: ModuleOption,
     journals: JournalsOption = None,
     count: Annotated[int, typer.Option("-s", metavar="N", min=1, max=10_000, help="So many entries.")] = 200,
-    everything: Annotated[bool, typer.Option("-A", help="Verbose entries too.")] = False,
+    everything: Annotated[bool, typer.Option("-A", help="Routine and repetitions too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print what happened in one list: what, on which node, caused by what, how long after that.
@@ -35,34 +35,23 @@ def run(
 
     Example: holdfast timeline -m shop --journal /mnt/node2/journal.db
     """
-    from services.gateway.timeline import merge
+    from holdfast.history.timeline import merged, notable, render
 
-    settings = load_settings()
-    own = settings.module_dir(_checked(module)) / "journal.db"
-    read = [_read(path, settings.node, count) for path in [own, *(journals or [])]]
-    for entry in merge(read, verbose=everything)[-count:]:
-        show(asdict(entry), as_json=as_json, text=_text(entry))
-
-
-def _checked(module: str) -> ModuleId:
-    return ModuleId(checked_name("module", module))
+    own = load_settings().module_dir(ModuleId(checked_name("module", module))) / "journal.db"
+    found = merged([_read(path, count) for path in [own, *(journals or [])]])
+    shown = list(found if everything else notable(found))[-count:]
+    show([asdict(entry) for entry in shown], as_json=as_json, text="\n".join(render(shown)))
 
 
-def _read(path: Path, node: str, count: int) -> Recorded:
+def _read(path: Path, count: int) -> list[Entry]:
     from holdfast.journal.sql import SqlJournal
 
-    from services.gateway.history import recorded
+    from services.gateway.history import newest_entries
 
     if not path.exists():
         raise NotFoundError(f"{path}: there is no journal")
     journal = SqlJournal(path, read_only=True)
     try:
-        return recorded(journal, node, limit=count)
+        return newest_entries(journal, limit=count)
     finally:
         journal.close()
-
-
-def _text(entry: Entry) -> str:
-    why = f"  ← {entry.caused_by}" if entry.caused_by else ""
-    after = f" (+{entry.after_ms:.1f} ms)" if entry.after_ms else ""
-    return f"{stamp(entry.wall_ns)}  {entry.node:<8} {entry.component:<14} {entry.text}{why}{after}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,20 +37,23 @@ def run(
 
     Example: holdfast trace -m shop --store /mnt/node2/traces.db
     """
-    from services.gateway.waterfall import render
+    from holdfast.history.trace import render
 
     paths = [load_settings().state_dir / STORE, *(stores or [])]
     summaries = [s for s in _summaries(paths) if s.trace_id.startswith(trace) and _is_of(paths, s, module)]
     if not summaries:
         raise NotFoundError("there is no such trace" if trace or module else "there are no traces yet")
     if listing:
-        for summary in summaries[:LISTED]:
-            length_ms = (summary.end_wall_ns - summary.start_wall_ns) / 1e6
-            text = f"{summary.trace_id}  {stamp(summary.start_wall_ns)}  {length_ms:9.1f} ms  {summary.name}"
-            show(asdict(summary), as_json=as_json, text=text)
+        listed = summaries[:LISTED]
+        show([asdict(each) for each in listed], as_json=as_json, text="\n".join(_line(each) for each in listed))
         return
     spans = _spans(paths, summaries[0].trace_id)
     show([asdict(span) for span in spans], as_json=as_json, text="\n".join(render(spans)))
+
+
+def _line(summary: TraceSummary) -> str:
+    length_ms = (summary.end_wall_ns - summary.start_wall_ns) / 1e6
+    return f"{summary.trace_id}  {stamp(summary.start_wall_ns)}  {length_ms:9.1f} ms  {summary.name}"
 
 
 def _summaries(paths: list[Path]) -> list[TraceSummary]:
@@ -71,16 +75,17 @@ def _summaries(paths: list[Path]) -> list[TraceSummary]:
 
 def _spans(paths: list[Path], trace: str) -> list[SpanEnded]:
     from holdfast.history.spans import SpanStore
+    from holdfast.history.trace import merged
 
-    spans: dict[str, SpanEnded] = {}
+    stores: list[Sequence[SpanEnded]] = []
     for path in paths:
         if path.exists():
             store = SpanStore(path, read_only=True)
             try:
-                spans |= {span.span_id: span for span in store.read(trace)}
+                stores.append(store.read(trace))
             finally:
                 store.close()
-    return list(spans.values())
+    return merged(stores)
 
 
 def _is_of(paths: list[Path], summary: TraceSummary, module: str) -> bool:

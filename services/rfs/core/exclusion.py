@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 
@@ -15,7 +14,7 @@ def exclusion(paths: Sequence[str], patterns: Sequence[str]) -> Callable[[bytes]
     A pattern with a leading `!` excludes the names that it does not match. Raises ConfigError for a pattern that is no
     regular expression.
     """
-    prefixes = tuple(os.fsencode(path.strip("/")) for path in paths if path.strip("/"))
+    prefixes = tuple(_bytes(path.strip("/")) for path in paths if path.strip("/"))
     tests = tuple(_compiled(pattern) for pattern in patterns)
     if not prefixes and not tests:
         return lambda path: False
@@ -41,6 +40,11 @@ def _compiled(pattern: str) -> tuple[re.Pattern[bytes], bool]:
     inverted = pattern.startswith("!")
     text = pattern[1:] if inverted else pattern
     try:
-        return re.compile(os.fsencode(text)), inverted
+        return re.compile(_bytes(text)), inverted
     except re.error as error:
         raise ConfigError(f"regexpath {pattern!r} is no regular expression: {error}") from error
+
+
+def _bytes(text: str) -> bytes:
+    """A name from the configuration as it stands on disk (names may hold any bytes; see os.fsencode)."""
+    return text.encode("utf-8", "surrogateescape")

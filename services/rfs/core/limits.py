@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 ZONE_BYTES = 1 << 20
-"""Unit of the change journal and of block comparison: one FUSE request at most (1 MiB), small enough to copy at once."""
+"""Unit of the change journal and of block comparison: one FUSE request at most (1 MiB), quickly copied."""
 DATA_BYTES_MAX = 1 << 20
 """Data in one operation: the largest write that the kernel's FUSE sends (256 pages of 4 KiB)."""
 PATH_BYTES_MAX = 4096

@@ -1,4 +1,4 @@
-"""The change journal's records as bytes. Pure; a torn or damaged tail ends the reading, it never gives wrong entries."""
+"""The change journal's records as bytes. Pure; a torn or damaged tail ends the reading and gives no wrong entries."""
 
 from __future__ import annotations
 

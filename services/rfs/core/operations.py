@@ -146,7 +146,7 @@ class RemoveAttribute(Operation):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Synchronise(Operation):
-    """fsync(2), fdatasync(2) or syncfs(2): with acknowledgement by disk, the secondary has it on disk before it answers.
+    """fsync(2), fdatasync(2) or syncfs(2): with acknowledgement by disk, the secondary answers when it is on disk.
 
     `data_only` is fdatasync; `whole` asks for the whole file system (path is then empty).
     """

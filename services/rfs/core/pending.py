@@ -38,11 +38,11 @@ class Pending:
         tree = operation.tree
         if not any(self.set.covers(tree, path) for path in names) and not self._disturbs(operation, names):
             return False
-        subtree = type(operation) is ops.Rename and self._is_directory(tree, operation.target)
         for entry in _entries(operation, names):
             self.set.add(entry)
-            if subtree:
-                self.set.add(Entry(tree=tree, path=entry.path, extent=Extent.SUBTREE_FULL))
+        if type(operation) is ops.Rename and self._is_directory(tree, operation.target):
+            for path in names:
+                self.set.add(Entry(tree=tree, path=path, extent=Extent.SUBTREE_FULL))
         return True
 
     def examine(self, tree: int, path: bytes) -> Change | None:

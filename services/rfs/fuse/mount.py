@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from dataclasses import dataclass
 
 from holdfast.errors import EnvironmentFaultError
@@ -21,6 +22,10 @@ STALE_MOUNTS_MAX = 64
 
 BUSY_PROCESSES_MAX = 20
 """Processes that are named when a directory is busy."""
+
+
+BUSY_LOOK_S = 2.0
+"""Time to look for them; naming them is a courtesy that must not hold up a change of role."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,15 +98,24 @@ def _unescape(path: bytes) -> bytes:
 
 
 def busy_processes(directory: str) -> tuple[BusyProcess, ...]:
-    """Who has a file, working directory, root or mapping in the directory, as far as /proc tells."""
-    prefix = os.path.abspath(directory)
+    """Who has a file, working directory, root or mapping in the directory, as far as /proc tells in time.
+
+    /proc blocks on a process that is just replacing its program and in doing so closes a file of ours: it waits for
+    us, so we must not wait for it.
+    """
     found: list[BusyProcess] = []
+    looking = threading.Thread(target=_find_busy, args=(os.path.abspath(directory), found), daemon=True)
+    looking.start()
+    looking.join(BUSY_LOOK_S)
+    return tuple(found)
+
+
+def _find_busy(prefix: str, found: list[BusyProcess]) -> None:
     for entry in os.listdir("/proc"):
         if entry.isdigit() and len(found) < BUSY_PROCESSES_MAX:
             use = _use_of(f"/proc/{entry}", prefix)
             if use is not None:
                 found.append(BusyProcess(pid=int(entry), command=_command(entry), uses=use))
-    return tuple(found)
 
 
 def _use_of(process: str, prefix: str) -> str | None:

@@ -7,15 +7,14 @@ import os
 import stat
 
 from services.rfs.core.operations import Synchronise
-from services.rfs.filesystem import IN, OUT, FileSystem
+from services.rfs.filesystem import DIRECTORY_FLAGS, IN, OUT, FileSystem
 from services.rfs.fuse import abi, codec
 from services.rfs.fuse.device import Request
-from services.rfs.nodes import DIRECTORY_KIND, HIDDEN_DIRECTORY, Directory, Node
+from services.rfs.nodes import DIRECTORY_KIND, HIDDEN_DIRECTORY, Descriptor, Directory, Node
 
 LIST_BYTES = 32768
 """Read from a directory at once: what one READDIR may hold anyway (the kernel asks for a page to 32 pages)."""
 
-POSITION_UNKNOWN = -1
 SELF_AND_PARENT = (b".", b"..")
 NAME_AT = abi.LINUX_DIRENT64.size
 
@@ -55,19 +54,33 @@ def _list(fs: FileSystem, request: Request, *, with_attributes: bool) -> int:
     entries = bytearray(LIST_BYTES)
     used = 0
     with fs.lock(node):
-        if offset == 0 or directory.position != offset:
-            fs.disk.lseek("readdir.seek", directory.descriptor.fd, offset, os.SEEK_SET)
-        directory.position = POSITION_UNKNOWN
+        listing = _listing_at(fs, directory, offset)
         while True:
-            length = fs.disk.getdents("readdir", directory.descriptor.fd, entries)
+            length = fs.disk.getdents("readdir", listing.fd, entries)
             added, is_full, last = _pack(fs, request, node, directory, entries[:length], used, room, with_attributes)
             used += added
             if is_full or not length:
                 return used
             if used:
                 # The rest comes with the next request, from where the descriptor now stands.
-                directory.position = last
+                directory.listing, directory.position = listing, last
                 return used
+
+
+def _listing_at(fs: FileSystem, directory: Directory, offset: int) -> Descriptor:
+    """A descriptor whose next entries are those from an offset on: the last one if it stands there, else a new one.
+
+    An old one is never rewound: ext4, once asked at its end, finds nothing at the start of the same descriptor
+    either when that was never read (`ext4_dx_readdir` resets only when the position differs from the last it read).
+    """
+    held, position = directory.listing, directory.position
+    directory.listing = None
+    if held is not None and offset and position == offset:
+        return held
+    fresh = Descriptor(fs.disk.open("readdir.open", b".", DIRECTORY_FLAGS, directory.descriptor.fd))
+    if offset:
+        fs.disk.lseek("readdir.seek", fresh.fd, offset, os.SEEK_SET)
+    return fresh
 
 
 def _pack(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from holdfast.clock import SystemClock
+
 from services.rfs import rows
 from services.rfs.applied import AppliedState
 from services.rfs.changes import ChangeJournal
@@ -93,9 +94,7 @@ class Copy:
             send_timeout_ms=5000,
             resync_timeout_ms=10_000,
         )
-        primary = Primary(
-            engine, self.trees, settings=settings, clock=SystemClock(), changed=lambda: None
-        )
+        primary = Primary(engine, self.trees, settings=settings, clock=SystemClock(), changed=lambda: None)
         engine.changed = primary.lost
         primary.start(session=session)
         self.engine, self.primary = engine, primary
@@ -170,9 +169,7 @@ class Hand:
         sequence = self._name(
             (path,),
             effect,
-            lambda: ops.Create(
-                tree=0, path=path, mode=mode, uid=0, gid=0, parent_mtime_ns=self._parent_mtime(path)
-            ),
+            lambda: ops.Create(tree=0, path=path, mode=mode, uid=0, gid=0, parent_mtime_ns=self._parent_mtime(path)),
         )
         self.times(path)
         return sequence
@@ -224,9 +221,7 @@ class Hand:
         return self._name(
             (path, source),
             lambda: os.link(self._place(source), self._place(path)),
-            lambda: ops.MakeLink(
-                tree=0, path=path, source=source, parent_mtime_ns=self._parent_mtime(path)
-            ),
+            lambda: ops.MakeLink(tree=0, path=path, source=source, parent_mtime_ns=self._parent_mtime(path)),
         )
 
     def unlink(self, path: bytes) -> int:
@@ -290,9 +285,7 @@ class Hand:
         """Tell the secondary the modification time as it stands, as the file system does after a change."""
         with self.engine.order:
             found = os.lstat(self._place(path))
-            return self.engine.record(
-                ops.SetTimes(tree=0, path=path, mtime_ns=found.st_mtime_ns, atime_ns=-1)
-            )
+            return self.engine.record(ops.SetTimes(tree=0, path=path, mtime_ns=found.st_mtime_ns, atime_ns=-1))
 
     def fsync(self, path: bytes) -> None:
         with self.engine.order:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from holdfast.bus.nats import NatsBus
-from holdfast.events.module import ForgetScripts, ReportFacts, RunScript, ScriptFinished
+from holdfast.events.module import ForgetScripts, ReportFacts, RunScript, ScriptFinished, SpanEnded
 from holdfast.testing.nats_server import NatsServer
 from holdfast.testing.services import Listener, NodePlace, ServiceProcess
 
@@ -322,16 +322,35 @@ def test_running_script_ends_when_the_supervisor_is_gone(place: NodePlace, nats_
     asyncio.run(scenario())
 
 
+def test_traced_runs_leave_a_span_each_and_the_service_can_go_on_forking(node: ScriptsNode) -> None:
+    """Tracing must not bring threads or fork handlers into the process that forks runners."""
+    node.script("start_prim", "exit 0")
+    trace = f"00-{'ab' * 16}-{'cd' * 8}-01"
+
+    async def scenario(listener: Listener) -> None:
+        for run in ("r1", "r2", "r3"):
+            await listener.order(MODULE, "scripts", order(run, "start_prim"), trace=trace)
+            assert (await finished(listener, run)).exit_code == 0
+            span = await listener.wait_for(SpanEnded, lambda span, run=run: span.attributes["run"] == run)
+            assert (span.trace_id, span.parent_span_id, span.name) == ("ab" * 16, "cd" * 8, "script start_prim")
+        tasks = await asyncio.to_thread(os.listdir, f"/proc/{node.service.pid}/task")
+        assert len(tasks) == 1
+
+    node.play(scenario)
+
+
 def test_service_goes_on_after_the_bus_was_away(node: ScriptsNode, nats_server: NatsServer) -> None:
     node.script("start_prim", "exit 7")
 
     async def scenario(listener: Listener) -> None:
         nats_server.kill()
-        listener.forget()
         nats_server.start()
-        await listener.service_started("scripts")
-        await listener.order(MODULE, "scripts", order("r1", "start_prim"))
-        assert (await finished(listener, "r1")).exit_code == 7
+        wanted = asyncio.ensure_future(finished(listener, "r1"))
+        while not wanted.done():
+            # The state machine, too, repeats its order for as long as both are finding back to the bus.
+            await listener.order(MODULE, "scripts", order("r1", "start_prim"))
+            await asyncio.wait({wanted}, timeout=0.2)
+        assert wanted.result().exit_code == 7
 
     node.play(scenario)
 

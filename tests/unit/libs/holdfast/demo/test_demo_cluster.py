@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from holdfast.config.parse import parse_cluster
-from holdfast.demo.cluster import LANS, NODES, cluster_xml, comparison, moment
-from holdfast.demo.phases import Moment
+from holdfast.demo.cluster import LANS, NODES, Progress, cluster_xml, comparison, progress
 from holdfast.demo.screen import Screen
 from holdfast.demo.story import Window, resync_of
 from rich.console import Console
@@ -26,32 +25,34 @@ def test_answer_of_a_comparison_is_read() -> None:
     assert read.is_right
 
 
-def progress(at_ns: int, kind: str, files: int, *, node: str = "node1") -> Moment:
+def report(at_ns: int, kind: str, files: int, *, node: str = "node1") -> Progress:
     """A primary's report about a resync."""
-    fields = {"progress": {"kind": kind, "files_done": files, "bytes_done": files * 10}}
-    return Moment(node=node, name="replication.reported", at_ns=at_ns, fields=fields)
+    return Progress(node=node, at_ns=at_ns, kind=kind, files=files, bytes=files * 10)
 
 
 def test_last_report_of_progress_in_the_window_counts() -> None:
-    moments = (
-        progress(5, "full", 99),
-        progress(1_000_000_000, "difference", 1),
-        progress(1_500_000_000, "difference", 4, node="node2"),
-        progress(3_000_000_000, "difference", 2),
-        progress(9_000_000_000, "full", 99),
+    reports = (
+        report(5, "full", 99),
+        report(1_000_000_000, "difference", 1),
+        report(1_500_000_000, "difference", 4, node="node2"),
+        report(3_000_000_000, "difference", 2),
+        report(9_000_000_000, "full", 99),
     )
-    resync = resync_of("node2", moments, node="node1", window=Window(from_ns=10, to_ns=4_000_000_000))
+    resync = resync_of("node2", reports, node="node1", window=Window(from_ns=10, to_ns=4_000_000_000))
     assert (resync.kind, resync.files, resync.bytes, resync.seconds) == ("difference", 2, 20, 2.0)
 
 
 def test_resync_without_a_report_copied_nothing() -> None:
-    resync = resync_of("node2", (progress(5, "", 0),), node="node1", window=Window(from_ns=0, to_ns=9))
+    resync = resync_of("node2", (), node="node1", window=Window(from_ns=0, to_ns=9))
     assert (resync.kind, resync.files, resync.bytes) == ("nothing to copy", 0, 0)
 
 
-def test_entry_of_the_timeline_is_read() -> None:
-    entry = {"node": "node1", "name": "peer.lost", "at_mono_ns": 7, "payload": {"reason": "silence"}}
-    assert moment(entry) == Moment(node="node1", name="peer.lost", at_ns=7, fields={"reason": "silence"})
+def test_progress_is_read_from_the_timeline() -> None:
+    said = {"kind": "full", "files_done": 3, "bytes_done": 9}
+    entry = {"node": "node1", "name": "replication.reported", "mono_ns": 7, "fields": {"progress": said}}
+    assert progress(entry) == Progress(node="node1", at_ns=7, kind="full", files=3, bytes=9)
+    assert progress({**entry, "fields": {"progress": {**said, "kind": ""}}}) is None
+    assert progress({**entry, "fields": {"reason": "silence"}}) is None
 
 
 def test_piped_progress_is_plain_lines() -> None:

@@ -3,58 +3,69 @@
 from __future__ import annotations
 
 from holdfast.demo import phases
-from holdfast.demo.phases import Moment, Split
-from holdfast.demo.record import Judgement
+from holdfast.demo.phases import Split
+from holdfast.demo.record import Gap, Judgement
 from holdfast.demo.report import Comparison, Event, Report, Resync, tables
+from holdfast.events.module import SpanEnded
 from rich.console import Console
 
 MS = 1_000_000
+HOUR_NS = 3_600_000 * MS
 
 
-def moment(name: str, at_ms: int, node: str = "node2", **fields: object) -> Moment:
-    """An event of a node."""
-    return Moment(node=node, name=name, at_ns=at_ms * MS, fields=fields)
+def span(name: str, start_ms: int, end_ms: int, service: str) -> SpanEnded:
+    """A span of the trace, on a wall clock that is an hour ahead of the monotonic one."""
+    return SpanEnded(
+        trace_id="t" * 32,
+        span_id=f"{name}-{service}",
+        parent_span_id="",
+        name=name,
+        service=service,
+        start_wall_ns=HOUR_NS + start_ms * MS,
+        end_wall_ns=HOUR_NS + end_ms * MS,
+    )
 
 
 TAKEOVER = [
-    moment("peer.lost", 50, node="node1"),
-    moment("addresses.reported", 80, held=True),
-    moment("peer.lost", 100),
-    moment("replication.reported", 110, writable=False),
-    moment("replication.reported", 120, writable=True),
-    moment("addresses.reported", 130, held=False),
-    moment("addresses.reported", 140, held=True),
-    moment("script.finished", 145, script="transition"),
-    moment("script.finished", 300, script="start_prim"),
-    moment("script.finished", 900, script="start_prim"),
+    span("silence", 5, 99, "node2/heartbeat"),
+    span("take addresses", 10, 20, "node1/vip"),
+    span("what was received is applied", 100, 110, "node2/statemachine"),
+    span("replicate as primary, drain", 101, 108, "node2/rfs@postgresql"),
+    span("replicate as primary, alone", 110, 120, "node2/rfs@postgresql"),
+    span("take addresses", 111, 140, "node2/vip"),
+    span("script start_prim", 140, 300, "node2/scripts"),
 ]
 
 
-def split(moments: list[Moment]) -> tuple[float | None, ...]:
-    """Split a second of outage."""
-    return phases.split(moments, node="node2", cause=phases.peer_lost, from_ns=0, to_ns=310 * MS).lengths_ms
+def split(spans: list[SpanEnded], since_ms: int = 0) -> Split:
+    """Split 310 ms of outage."""
+    gap = Gap(from_ns=0, to_ns=310 * MS)
+    return phases.split(spans, gap, node="node2", since_ns=since_ms * MS, wall_offset_ns=HOUR_NS)
 
 
-def test_outage_is_split_by_the_events_of_the_new_primary() -> None:
-    assert split(TAKEOVER) == (100.0, 20.0, 20.0, 160.0, 10.0)
+def test_outage_is_split_by_the_spans_of_the_new_primary() -> None:
+    found = split(TAKEOVER)
+    assert found.lengths_ms == (100.0, 20.0, 20.0, 160.0, 10.0)
+    assert found.explained == (310 - 5 - 1 - 10) / 310
 
 
 def test_phases_add_up_to_the_outage_also_when_one_is_missing() -> None:
-    lengths = split([each for each in TAKEOVER if each.name != "addresses.reported"])
+    lengths = split([each for each in TAKEOVER if each.name != "take addresses"]).lengths_ms
     assert lengths == (100.0, 20.0, None, 180.0, 10.0)
     assert sum(length for length in lengths if length is not None) == 310.0
 
 
-def test_nothing_is_known_without_a_detection() -> None:
-    assert split([each for each in TAKEOVER if each.name != "peer.lost"]) == (None, None, None, None, 310.0)
+def test_phases_begin_with_the_event_when_the_last_answer_was_before_it() -> None:
+    assert split(TAKEOVER, since_ms=30).lengths_ms[0] == 70.0
 
 
-def test_handover_is_the_peers_word_that_it_gave_the_role_away() -> None:
-    assert not phases.peer_handed_over(moment("peer.reported", 1, announcement={"handover_session": ""}))
-    assert phases.peer_handed_over(moment("peer.reported", 1, announcement={"handover_session": "s1"}))
+def test_nothing_is_known_without_a_trace() -> None:
+    assert split([]) == Split(lengths_ms=(None, None, None, None, 310.0), explained=0.0)
 
 
-EVENT = Event(name="node1 killed", outage_ms=812.4, split=Split(lengths_ms=(100.0, 20.0, None, 180.0, 512.4)))
+EVENT = Event(
+    name="node1 killed", outage_ms=812.4, split=Split(lengths_ms=(100.0, 20.0, None, 180.0, 512.4), explained=0.93)
+)
 RESYNC = Resync(name="node1", kind="difference", files=12, bytes=3456, seconds=0.5)
 CLEAN = Judgement(acked=100, found=101, lost=(), unasked=())
 
@@ -84,5 +95,5 @@ def test_tables_show_every_figure_without_a_terminal() -> None:
     with console.capture() as capture:
         console.print(tables(report(CLEAN, EQUAL, MISSED)))
     text = capture.get()
-    for shown in ("812", "first answer", "–", "3456", "difference", "base/4/1", "not as expected"):
+    for shown in ("812", "first answer", "–", "3456", "difference", "base/4/1", "not as expected", "93%"):
         assert shown in text or (shown == "base/4/1" and "none (not as expected)" in text)

@@ -10,18 +10,22 @@ from holdfast.core.authority import AuthorityRecord
 from holdfast.core.evolve import initial
 from holdfast.core.settings import ModuleSettings
 from holdfast.events.envelope import Envelope, HybridTime
-from holdfast.events.membership import PeerLost
-from holdfast.events.module import Action, CommandRequested, ModuleOpened, ResourceReported, ScriptFinished
+from holdfast.events.membership import PeerFound, PeerLost
+from holdfast.events.module import Action, CommandRequested, ModuleOpened, ResourceReported, ScriptFinished, TimerFired
+from holdfast.events.replication import ReplicationMode, ReplicationReported
 from holdfast.events.state import Copy
 from holdfast.history.decider import dump_state, load_state, step
 from holdfast.history.replay import replay
-from holdfast.history.timeline import entries, merged, render
-from holdfast.ids import ModuleId, NodeId
+from holdfast.history.timeline import entries, merged, notable, render
+from holdfast.ids import Epoch, ModuleId, NodeId
 from holdfast.journal.memory import MemoryJournal
-from holdfast.journal.port import Journal, SnapshotKind
+from holdfast.journal.port import Journal, SnapshotKind, StateNoted
 from holdfast.journal.sql import SqlJournal
 
 MODULE = ModuleId("shop")
+RESYNCING = ReplicationReported(
+    mode=ReplicationMode.PRIMARY, epoch=Epoch(1), mounted=True, writable=True, connected=True, resyncing=True
+)
 SETTINGS = ModuleSettings(module=MODULE, node=NodeId("node1"), peer=NodeId("node2"), signature="abc")
 
 
@@ -123,6 +127,20 @@ def test_an_edited_journal_is_reported_at_the_event_where_it_breaks(tmp_path: Pa
     assert not report.is_same
 
 
+def test_an_event_in_two_journals_is_told_once() -> None:
+    journal = MemoryJournal()
+    record_a_start(journal)
+    assert merged([entries(journal), entries(journal)]) == merged([entries(journal)])
+
+
+def test_routine_and_repetitions_are_not_notable() -> None:
+    journal = MemoryJournal()
+    payloads = [TimerFired(), RESYNCING, replace(RESYNCING, sequence=5), PeerFound(incarnation=1)]
+    for number, payload in enumerate(payloads):
+        journal.append(envelope(number + 1, payload), decision="", durable=False)
+    assert [entry.name for entry in notable(entries(journal))] == ["replication.reported", "peer.found"]
+
+
 def test_two_journals_merge_by_hybrid_time_even_when_wall_clocks_differ() -> None:
     """node2's wall clock is an hour ahead; what it did because of node1 still stands behind its cause."""
     one, two = MemoryJournal(), MemoryJournal()
@@ -132,18 +150,30 @@ def test_two_journals_merge_by_hybrid_time_even_when_wall_clocks_differ() -> Non
     two.append(two_event, decision="", durable=False)
     answer = envelope(3, CommandRequested(action=Action.STOP), wall_ms=5, cause="node1-1")
     one.append(replace(answer, hybrid=HybridTime(wall_ms=hour_ms + 11, counter=1)), decision="", durable=False)
-    found = list(merged([entries(one), entries(two)]))
+    found = merged([entries(one), entries(two)])
     assert [entry.id for entry in found] == ["node1-1", "node2-2", "node1-3"]
     assert found[2].after_ms == 2.0
     lines = list(render(found))
     assert "command stop" in lines[2]
-    assert "(+2.0 ms)" in lines[2]
+    assert lines[2].endswith("← module opened, incarnation 1 (+2.0 ms)")
 
 
 def test_changes_of_state_stand_behind_the_event_that_led_to_them() -> None:
     journal = MemoryJournal()
     record_a_start(journal)
-    found = entries(journal, replayed=replay(journal))
+    for change in replay(journal).transitions:
+        cause = next(record.envelope.id for record in journal.read() if record.sequence == change.sequence)
+        noted = StateNoted(
+            role=change.role,
+            status=change.status,
+            epoch=change.epoch,
+            reason=change.reason,
+            because="",
+            wall_ns=change.wall_ns,
+            cause=cause,
+        )
+        journal.project(noted)
+    found = entries(journal)
     places = {entry.id: place for place, entry in enumerate(found)}
     changes = [entry for entry in found if entry.name == "state.changed"]
     assert changes

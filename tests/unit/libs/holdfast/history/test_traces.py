@@ -41,7 +41,9 @@ def test_waterfall_draws_parents_before_children_in_order_of_time() -> None:
     drawn = [(bar.span.name, bar.depth) for bar in waterfall(FAILOVER)]
     names = ["SECOND to ALONE", "silence", "address", "netlink", "script start_prim"]
     assert drawn == list(zip(names, [0, 1, 1, 2, 1], strict=True))
-    assert [line.count("|") for line in render(FAILOVER)] == [2] * 5
+    head, *lines = render(FAILOVER)
+    assert head.endswith("5 spans, 1100.0 ms")
+    assert [line.count("|") for line in lines] == [2] * 5
     assert list(render([])) == []
 
 
