@@ -145,8 +145,11 @@ class Control:
     def _become_secondary(self, order: ReplicateDirectories, before: ReplicateDirectories | None) -> None:
         opened = self._opened
         if self._secondary is not None:
-            same = before is not None and replace(before, generation=order.generation, base=order.base) == order
-            if same:
+            # What may change while the same stream goes on.
+            if before is not None and order == replace(
+                before, generation=order.generation, base=order.base, full=order.full
+            ):
+                self._secondary.full = order.full
                 return
             self._secondary.finish()
             self._secondary = None
@@ -166,7 +169,12 @@ class Control:
             quarantine=self._quarantine(order) if order.quarantine else None,
         )
         self._secondary = Secondary(
-            opened.trees, state=opened.state, journal=opened.journal, primary=address, changed=self._changed
+            opened.trees,
+            state=opened.state,
+            journal=opened.journal,
+            primary=address,
+            full=order.full,
+            changed=self._changed,
         )
         self._secondary.start()
 

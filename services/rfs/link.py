@@ -60,6 +60,7 @@ class Hello:
 
     fence_epoch: streams of primaries with a lower epoch are refused. session, position: the stream it can resume.
     last_session: where its change journal begins. rebooted: its journal spans a restart of the machine.
+    full: its operator wants all contents compared, whatever the journals say.
     """
 
     module: str
@@ -70,6 +71,7 @@ class Hello:
     position: int = 0
     last_session: str = ""
     rebooted: bool = False
+    full: bool = False
     protocol: int = PROTOCOL
 
 

@@ -355,7 +355,7 @@ class Primary:
     def _plan(self, hello: Hello) -> Plan:
         journal = self._engine.journal
         common = hello.last_session != "" and hello.last_session == journal.last_session
-        contents = self.full or not common
+        contents = self.full or hello.full or not common
         return Plan(
             journals=True,
             compare=contents or hello.rebooted or journal.rebooted,

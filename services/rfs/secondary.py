@@ -67,6 +67,7 @@ class Secondary:
         state: AppliedState,
         journal: ChangeJournal,
         primary: PrimaryAddress,
+        full: bool = False,
         changed: Callable[[], None],
     ) -> None:
         self._trees = trees
@@ -94,6 +95,8 @@ class Secondary:
         self.refused = ""
         self.quarantined_files = 0
         self.received_bytes = 0
+        self.full = full
+        """The next resync compares all contents, whatever the journals say."""
         self.applied_operations = 0
 
     @property
@@ -182,6 +185,7 @@ class Secondary:
             position=self._state.position,
             last_session=self._journal.last_session,
             rebooted=self._journal.rebooted,
+            full=self.full,
         )
         return link.dial(
             primary.local,

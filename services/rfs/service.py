@@ -38,7 +38,7 @@ SAMPLE_S = 1.0
 SWITCH_INTERVAL_S = 0.0005
 """Python hands the interpreter to a waiting thread after this: a barrier must not wait 5 ms behind a busy thread."""
 NICENESS = -10
-"""Every write of an application waits for four changes of process; on a busy node each would queue behind the others."""
+"""Every barrier of an application waits for four changes of process; on a busy node each would queue."""
 
 
 def prefer_latency() -> None:

@@ -11,6 +11,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -156,6 +157,8 @@ def main() -> int:
     parser.add_argument("--under", default="/var/tmp", help="directory on the disk to measure")
     parser.add_argument("--no-gluster", action="store_true")
     chosen = parser.parse_args()
+    # A time limit's SIGTERM must leave neither mounts nor namespaces behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with ExitStack() as stack:
         base = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=chosen.under, prefix="rfs-bench-")))
         base.chmod(0o755)

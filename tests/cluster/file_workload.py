@@ -25,6 +25,8 @@ from pathlib import Path
 NAMES = 40
 """So many names are in play: few enough that renames meet existing files, many enough for variety."""
 SIZE_MAX = 64 * 1024
+LINKED_MAX = 10
+"""So many names may share a file with another; the rest stay plain, so that every operation always has a candidate."""
 
 
 def contents(seed: int, length: int) -> bytes:
@@ -138,13 +140,10 @@ def _choose(source: random.Random, names: dict[str, int], linked: set[str], numb
     plain = sorted(names.keys() - linked)
     record: dict[str, object] = {"number": number, "seed": source.randrange(1 << 30)}
     kind = source.choice(["create", "append", "append", "overwrite", "overwrite", "rename", "link", "unlink"])
-    if not plain or (kind == "create" and free):
-        return {
-            **record,
-            "operation": "create",
-            "name": source.choice(free or every),
-            "length": source.randrange(SIZE_MAX),
-        }
+    if free and (kind == "create" or not plain):
+        return {**record, "operation": "create", "name": source.choice(free), "length": source.randrange(SIZE_MAX)}
+    if not plain:
+        return {**record, "operation": "unlink", "name": source.choice(sorted(names))}
     name = source.choice(plain)
     if kind == "overwrite" and names[name] > 1:
         offset = source.randrange(names[name])
@@ -153,7 +152,7 @@ def _choose(source: random.Random, names: dict[str, int], linked: set[str], numb
     if kind == "rename":
         target = source.choice([other for other in every if other != name and other not in linked])
         return {**record, "operation": kind, "name": name, "target": target}
-    if kind == "link" and free:
+    if kind == "link" and free and len(linked) < LINKED_MAX:
         return {**record, "operation": kind, "name": name, "target": source.choice(free)}
     if kind == "unlink" and len(names) > NAMES // 2:
         return {**record, "operation": kind, "name": source.choice(sorted(names))}

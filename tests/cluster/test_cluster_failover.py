@@ -80,7 +80,7 @@ def test_no_death_of_a_service_moves_a_role_or_fails_a_write(cluster: Mirror, tm
             assert cluster.node(node).kill_service(service), service
             wait_progress(cluster, workload, 50)
             cluster.wait_pair("node1", timeout_s=30)
-        assert workload.losses(cluster, "node1") == []
+    assert workload.losses(cluster, "node1") == []
     assert cluster.state("node1")["epoch"] == cluster.state("node2")["epoch"]
     assert_equal_replicas(cluster)
 
@@ -146,7 +146,7 @@ def test_all_networks_cut_and_healed_leaves_one_primary_and_keeps_the_losers_fil
         only_there.write_text("kept")
         cluster.lab.heal()
         cluster.wait_pair("node1")
-        assert workload.losses(cluster, "node1") == []
+    assert workload.losses(cluster, "node1") == []
     kept = list((cluster.node("node2").root / "var/lib/holdfast/modules/app/rfs").rglob("only-on-node2"))
     assert [path.read_text() for path in kept] == ["kept"]
     assert_equal_replicas(cluster)

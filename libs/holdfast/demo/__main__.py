@@ -29,6 +29,8 @@ from holdfast.lab.state import directory_of
 
 LAB: Final = "demo"
 NODE_COMMAND: Final = ("holdfast", "node", "run")
+PIPED_COLUMNS: Final = 140
+"""Where nobody's terminal sets a limit, the widest table fits on its lines."""
 _INTERRUPTED: Final = 130
 """As a shell reports a program ended by SIGINT (128 + 2)."""
 
@@ -52,7 +54,8 @@ def main() -> int:
     keep = os.environ.get("KEEP", "") not in ("", "0")
     parser.add_argument("--keep", action="store_true", default=keep, help="leave the lab running afterwards")
     options = parser.parse_args()
-    console = Console(highlight=False)
+    is_terminal = sys.stdout.isatty()
+    console = Console(highlight=False, width=None if is_terminal else PIPED_COLUMNS)
     end_on_signals()
     try:
         told = run(console, keep=options.keep)

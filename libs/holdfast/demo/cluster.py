@@ -58,6 +58,7 @@ class Progress:
     kind: str
     files: int
     bytes: int
+    is_running: bool
 
 
 class Cluster:
@@ -195,6 +196,7 @@ def progress(entry: Mapping[str, object]) -> Progress | None:
         kind=str(said["kind"]),
         files=int(str(said["files_done"])),
         bytes=int(str(said["bytes_done"])),
+        is_running=fields.get("resyncing") is True,
     )
 
 

@@ -166,10 +166,17 @@ class Story:
 
 
 def resync_of(name: str, reports: tuple[Progress, ...], *, node: str, window: Window) -> Resync:
-    """What the primary's last report in a stretch of time says was copied. Pure."""
+    """What the primary's reports in a stretch of time say was copied. Pure.
+
+    It begins with the first report of a running resynchronisation and ends with the first that says it is over.
+    """
     own = [each for each in reports if each.node == node and window.from_ns <= each.at_ns <= window.to_ns]
-    if not own:
+    own.sort(key=lambda report: report.at_ns)
+    running = [report.at_ns for report in own if report.is_running]
+    ended = [report for report in own if running and report.at_ns > running[-1]]
+    if not ended:
         return Resync(name=name, kind="nothing to copy", files=0, bytes=0, seconds=0.0)
-    last = max(own, key=lambda report: report.at_ns)
-    first_ns = min(report.at_ns for report in own if report.kind == last.kind)
-    return Resync(name=name, kind=last.kind, files=last.files, bytes=last.bytes, seconds=(last.at_ns - first_ns) / 1e9)
+    last = ended[0]
+    return Resync(
+        name=name, kind=last.kind, files=last.files, bytes=last.bytes, seconds=(last.at_ns - running[0]) / 1e9
+    )

@@ -100,7 +100,9 @@ class Copy:
         self.engine, self.primary = engine, primary
         return primary
 
-    def become_secondary(self, port: int, *, fence_epoch: int = 0, quarantine: Path | None = None) -> Secondary:
+    def become_secondary(
+        self, port: int, *, fence_epoch: int = 0, quarantine: Path | None = None, full: bool = False
+    ) -> Secondary:
         address = PrimaryAddress(
             local="127.0.0.1",
             address="127.0.0.1",
@@ -113,7 +115,7 @@ class Copy:
             quarantine=quarantine,
         )
         self.secondary = Secondary(
-            self.trees, state=self.state, journal=self.journal, primary=address, changed=lambda: None
+            self.trees, state=self.state, journal=self.journal, primary=address, full=full, changed=lambda: None
         )
         self.secondary.start()
         return self.secondary

@@ -12,7 +12,7 @@ import pytest
 from tests.cluster.file_workload import expect, judge
 from tests.tidy.rules import ROOT
 
-LINES = 400
+LINES = 4000
 
 
 @pytest.fixture(scope="module")

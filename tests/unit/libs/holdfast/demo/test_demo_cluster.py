@@ -25,17 +25,19 @@ def test_answer_of_a_comparison_is_read() -> None:
     assert read.is_right
 
 
-def report(at_ns: int, kind: str, files: int, *, node: str = "node1") -> Progress:
+def report(at_ns: int, kind: str, files: int, *, node: str = "node1", is_running: bool = True) -> Progress:
     """A primary's report about a resync."""
-    return Progress(node=node, at_ns=at_ns, kind=kind, files=files, bytes=files * 10)
+    return Progress(node=node, at_ns=at_ns, kind=kind, files=files, bytes=files * 10, is_running=is_running)
 
 
-def test_last_report_of_progress_in_the_window_counts() -> None:
+def test_a_resync_lasts_until_the_report_that_it_is_over() -> None:
     reports = (
         report(5, "full", 99),
+        report(500_000_000, "difference", 0, is_running=False),
         report(1_000_000_000, "difference", 1),
         report(1_500_000_000, "difference", 4, node="node2"),
-        report(3_000_000_000, "difference", 2),
+        report(3_000_000_000, "difference", 2, is_running=False),
+        report(3_500_000_000, "difference", 2, is_running=False),
         report(9_000_000_000, "full", 99),
     )
     resync = resync_of("node2", reports, node="node1", window=Window(from_ns=10, to_ns=4_000_000_000))
@@ -49,8 +51,9 @@ def test_resync_without_a_report_copied_nothing() -> None:
 
 def test_progress_is_read_from_the_timeline() -> None:
     said = {"kind": "full", "files_done": 3, "bytes_done": 9}
-    entry = {"node": "node1", "name": "replication.reported", "mono_ns": 7, "fields": {"progress": said}}
-    assert progress(entry) == Progress(node="node1", at_ns=7, kind="full", files=3, bytes=9)
+    entry: dict[str, object] = {"node": "node1", "name": "replication.reported", "mono_ns": 7}
+    entry["fields"] = {"progress": said, "resyncing": True}
+    assert progress(entry) == Progress(node="node1", at_ns=7, kind="full", files=3, bytes=9, is_running=True)
     assert progress({**entry, "fields": {"progress": {**said, "kind": ""}}}) is None
     assert progress({**entry, "fields": {"reason": "silence"}}) is None
 
