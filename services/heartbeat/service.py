@@ -71,6 +71,7 @@ class Shell:
         self.wake.set()
         self._context = context
         self._engine = engine
+        self._traced: dict[ModuleId, int] = {}
         self._lease = Lease(modules=engine.resumed, started_ns=context.clock.mono_ns())
 
     async def obey(self, order: Envelope[AnnounceState]) -> None:
@@ -98,7 +99,13 @@ class Shell:
                 raise InvariantError("the thread of beats failed; its last words are on standard error")
 
     def _trace_loss(self, module: ModuleId, lost: PeerLost, found_at_ns: int) -> str:
-        """Begin the trace of what follows from the loss with the silence that led to the verdict."""
+        """Begin the trace of what follows from the loss with the silence that led to the verdict.
+
+        A verdict that is only told again begins none.
+        """
+        if self._traced.get(module) == lost.last_heard_mono_ns:
+            return ""
+        self._traced[module] = lost.last_heard_mono_ns
         trace = new_trace()
         clock = self._context.clock
         end_ns = clock.wall_ns() - (clock.mono_ns() - found_at_ns)

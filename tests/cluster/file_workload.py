@@ -160,7 +160,7 @@ def _choose(source: random.Random, names: dict[str, int], linked: set[str], numb
 
 
 def _account(names: dict[str, int], linked: set[str], record: dict[str, object]) -> None:
-    """Keep sizes, and which names share a file: those are only unlinked, so that the record of contents stays simple."""
+    """Keep sizes, and which names share a file: those are only unlinked, which keeps the record simple."""
     name, length = str(record["name"]), int(str(record.get("length", 0)))
     target = str(record.get("target", ""))
     match record["operation"]:

@@ -52,7 +52,8 @@ exit 0
 
 def userconfig(*, heart: str = "", watched: bool = True, service: str = "") -> str:
     """Return the module's userconfig.xml; `heart` and `service` are extra attributes of these tags."""
-    errd = '<errd><proc name="webserver" nameregex="^python" argregex="webserver.py" atleast="1" action="restart" class="prim"/></errd>'
+    proc = '<proc name="webserver" nameregex="^python" argregex="webserver.py" action="restart" class="prim"/>'
+    errd = f"<errd>{proc}</errd>"
     return f"""<?xml version="1.0" encoding="utf-8"?>
 <!DOCTYPE safe>
 <safe>
@@ -167,7 +168,7 @@ def cluster_xml(lab: Lab) -> str:
 
 @contextmanager
 def mirror(name: str, folder: Path, *, configuration: str | None = None) -> Iterator[Mirror]:
-    """Make a lab with the module installed and configured on both nodes; node1 PRIM, node2 SECOND; end it afterwards."""
+    """Make a lab, the module configured on both nodes, node1 PRIM and node2 SECOND; end it afterwards."""
     write_module(folder / "module", configuration or userconfig())
     (folder / "cluster.key").write_text("5eed" * 16)
     with Lab.create(name, nodes=2, lans=2, command=("holdfast", "node", "run")) as lab:

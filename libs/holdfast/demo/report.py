@@ -11,6 +11,8 @@ from rich.table import Table
 from holdfast.demo.phases import PHASES, Split
 from holdfast.demo.record import Judgement
 
+EXPLAINED = "explained by the trace"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
@@ -92,11 +94,11 @@ def tables(report: Report) -> Group:
 
 
 def _outages(events: Sequence[Event]) -> Table:
-    table = Table(title="Outage seen by the client, ms", title_justify="left", box=None)
-    table.add_column("event")
-    for name in ("in all", *PHASES):
-        table.add_column(name, justify="right")
-    table.add_column("explained by the trace", justify="right")
+    # Headings may break between words, but not within them; so the table fits on 80 columns.
+    table = Table(title="Outage seen by the client, ms", title_justify="left", box=None, collapse_padding=True)
+    table.add_column("event", no_wrap=True)
+    for name in ("in all", *PHASES, EXPLAINED):
+        table.add_column(name, justify="right", min_width=max(len(word) for word in name.split()))
     for event in events:
         lengths = (f"{length:.0f}" if length is not None else "–" for length in event.split.lengths_ms)
         table.add_row(event.name, f"{event.outage_ms:.0f}", *lengths, f"{event.split.explained:.0%}")

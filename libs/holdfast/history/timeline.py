@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from heapq import merge
+from itertools import chain
 
 from holdfast.events import codec, membership, module, replication
 from holdfast.events.catalogue import BY_PAYLOAD
@@ -64,8 +64,10 @@ def entries(journal: Journal, *, after: int = 0, since_wall_ns: int = 0) -> list
 
 def merged(journals: Iterable[Sequence[Entry]]) -> list[Entry]:
     """Merge the entries of several nodes by hybrid time, each event once, with causes and the time since them."""
+    # A journal is in the order in which events arrived; those of different services may have crossed on the way.
+    in_order = sorted(chain.from_iterable(journals), key=lambda entry: (entry.hybrid, entry.node, entry.sequence))
     known: dict[str, Entry] = {}
-    for entry in merge(*journals, key=lambda entry: (entry.hybrid, entry.node, entry.sequence)):
+    for entry in in_order:
         if entry.id not in known:
             known[entry.id] = _with_cause(entry, known.get(entry.cause))
     return list(known.values())

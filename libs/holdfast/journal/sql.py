@@ -116,8 +116,11 @@ class SqlJournal:
         self.flush()
         head = self._rows(select(HEAD))[0]
         sequence, previous = int(head["first_previous"]), str(head["first_previous_hash"])
+        last = int(head["last"])
         count = 0
         for row in self._chunks(sequence):
+            if sequence == last:
+                break  # What follows has been recorded since the head was read.
             sequence += 1
             if int(row["sequence"]) != sequence:
                 raise JournalBrokenError(f"{self._path}: event {sequence} is missing", sequence=sequence)
@@ -127,8 +130,8 @@ class SqlJournal:
                 name = f"event {sequence} ({row['type']}, {row['id']})"
                 raise JournalBrokenError(f"{self._path}: {name} is not what was recorded", sequence=sequence)
             count += 1
-        if sequence != int(head["last"]) or previous != head["last_hash"]:
-            text = f"{self._path}: ends with event {sequence}, but {head['last']} were recorded"
+        if sequence != last or previous != head["last_hash"]:
+            text = f"{self._path}: ends with event {sequence}, but {last} were recorded"
             raise JournalBrokenError(text, sequence=sequence + 1)
         return count
 
