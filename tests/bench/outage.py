@@ -83,7 +83,7 @@ def holdfast_figures(setting: str, heart: str, faults: list[str], runs: int) -> 
     figures = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        mirror("bench", Path(folder), configuration=userconfig(heart=heart)) as cluster,
+        mirror("bench", Path(folder), configuration=userconfig(heart=heart, service='maxloop="1000"')) as cluster,
     ):
         for fault in faults:
             outages = []

@@ -58,6 +58,18 @@ is_ready() {
     [[ "${lines[7]}" == ready* ]] && kill -0 "${lines[0]}" 2>/dev/null
 }
 
+# Bring everything that lies beneath PGDATA to the disk, in one call; says whether it could.
+# After a crash PostgreSQL does that file by file before it recovers, through the replication, which takes seconds.
+# Beneath means the file system that the parent directory is on: so only where the replication is the one mount at or
+# below PGDATA, and nothing in PGDATA points elsewhere.
+synced_beneath() {
+    local mounts
+    mounts=$(awk -v data="$PGDATA" '$5 == data || index($5, data "/") == 1' /proc/self/mountinfo | wc -l)
+    [ "$mounts" -eq 1 ] || return 1
+    [ ! -L "$PGDATA/pg_wal" ] && [ -z "$(ls -A "$PGDATA/pg_tblspc" 2>/dev/null)" ] || return 1
+    sync --file-system "$(dirname "$PGDATA")"
+}
+
 # Kill what works in PGDATA and wait until it is gone; says whether it is.
 kill_all() {
     local deadline=$((SECONDS + KILL_TIMEOUT_S)) pids
