@@ -18,7 +18,7 @@ check: setup ## format, lint, strict types, the repository's own rules
 	@.venv/bin/ruff format --check libs services tests ops
 	@.venv/bin/ruff check libs services tests ops
 	@.venv/bin/mypy
-	@git ls-files -z | xargs -0 grep -lIE '^#!.*\b(ba)?sh\b' 2>/dev/null | xargs -r .venv/bin/shellcheck
+	@git ls-files -z | xargs -0 awk 'FNR == 1 && /^#!.*[^a-z](ba)?sh( |$$)/ { print FILENAME }' | xargs -r .venv/bin/shellcheck
 	@$(PY) -m pytest -q tests/tidy
 
 test: check ## everything that CI runs

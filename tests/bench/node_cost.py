@@ -1,7 +1,7 @@
 """What an idle node costs: memory of all its processes (PSS) and processor time, with one mirror module in step.
 
-PSS shares a page's size among all processes that map it; pages that the two nodes of the lab share (the interpreter's own
-files) count half for each, so a single machine reads somewhat higher than this.
+PSS shares a page's size among all processes that map it; pages that the two nodes of the lab share (the interpreter's
+own files) count half for each, so a single machine reads somewhat higher than this.
 """
 
 from __future__ import annotations

@@ -107,15 +107,16 @@ def test_node_cannot_be_started_or_killed_twice(lab: Lab) -> None:
 
 def test_paused_node_does_nothing_until_it_is_resumed(lab: Lab) -> None:
     node = lab.node("node1")
-    runner = node.popen(["sh", "-c", "while read -r line; do echo $line; done"], stdin=-1)
+    runner = node.popen(["sh", "-c", "echo ready; while read -r line; do echo $line; done"], stdin=-1)
     try:
+        assert runner.stdout is not None
+        assert runner.stdout.readline() == "ready\n"
         assert node.pause() >= 2
         assert node.condition() is Condition.PAUSED
         assert all((Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]) == "T" for pid in node.pids)
         node.resume()
         assert node.condition() is Condition.RUNNING
         assert runner.stdin is not None
-        assert runner.stdout is not None
         runner.stdin.write("hello\n")
         runner.stdin.flush()
         assert runner.stdout.readline() == "hello\n"
