@@ -59,6 +59,10 @@ class Asking:
         for message in self._messages(Request(kind=Ask.WALK, tree=tree, paths=(top,))):
             yield decode_rows(message)
 
+    def listing(self, tree: int, directory: bytes) -> list[Row]:
+        """The rows of one of the secondary's directories; empty when it has no such directory."""
+        return decode_rows(self._one(Request(kind=Ask.LISTING, tree=tree, paths=(directory,))))[1]
+
     def rows(self, tree: int, paths: list[bytes]) -> list[Row | None]:
         """The secondary's rows of single paths, None for each that is not there."""
         _, found = decode_rows(self._one(Request(kind=Ask.ROWS, tree=tree, paths=tuple(paths))))

@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.errors import StorageError
@@ -28,6 +29,14 @@ _STATE = "copy.json"
 _SEGMENT = "segment-"
 _WHOLE_AT = 0
 _FLAG_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Stoppage:
+    """An orderly stop: wall clock (ns) when the directories were unmounted, device and inode of each."""
+
+    at_ns: int
+    roots: tuple[tuple[int, int], ...]
 
 
 def boot_id() -> bytes:
@@ -91,6 +100,10 @@ class ChangeJournal:
         """A whole subtree moved or is new here."""
         self._append(None, (Entry(tree=tree, path=path, extent=Extent.SUBTREE_FULL),))
 
+    def note_everything(self) -> None:
+        """Every directory counts as changed, as far as metadata tell; needs no room on the disk."""
+        os.pwrite(self._flags, b"\1", _WHOLE_AT)
+
     def note_all(self, entries: Iterable[Entry]) -> None:
         """Take in entries (a peer's journal) and put them on disk before returning."""
         for entry in entries:
@@ -153,14 +166,29 @@ class ChangeJournal:
         self._write_state({"directories": list(paths)})
 
     @property
-    def closed_at_ns(self) -> int:
-        """Wall clock when the directories were unmounted in an orderly way, or 0: changes since then are not noted."""
-        value = self._state().get("closed_at_ns", 0)
-        return value if isinstance(value, int) else 0
+    def stopped(self) -> Stoppage | None:
+        """The orderly stop since which changes were not noted; None after a crash, for then all were."""
+        state = self._state()
+        at_ns, roots = state.get("stopped_at_ns"), state.get("stopped_roots")
+        if not isinstance(at_ns, int) or not isinstance(roots, list):
+            return None
+        pairs = tuple((int(root[0]), int(root[1])) for root in roots if isinstance(root, list) and len(root) == 2)
+        return Stoppage(at_ns, pairs)
 
-    @closed_at_ns.setter
-    def closed_at_ns(self, wall_ns: int) -> None:
-        self._write_state({**self._state(), "closed_at_ns": wall_ns})
+    def note_stop(self, stoppage: Stoppage) -> None:
+        """From here on changes are not noted; an earlier stop that nobody has looked into stays the one to start at."""
+        if self.stopped is None:
+            roots = [list(root) for root in stoppage.roots]
+            self._write_state({**self._state(), "stopped_at_ns": stoppage.at_ns, "stopped_roots": roots})
+
+    def forget_stop(self) -> None:
+        """Everything that changed since the stop is noted."""
+        state = {key: value for key, value in self._state().items() if key not in ("stopped_at_ns", "stopped_roots")}
+        self._write_state(state)
+
+    def forget_session(self) -> None:
+        """Nothing is in common with the peer's copy any more; needs no room on the disk."""
+        (self._directory / _STATE).unlink(missing_ok=True)
 
     def close(self) -> None:
         with self._lock:
@@ -192,7 +220,12 @@ class ChangeJournal:
         number = self._number + 1
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         fd = os.open(self._path(number), flags, 0o600)
-        os.write(fd, noting.SEGMENT_HEADER.pack(noting.MAGIC, self._boot))
+        try:
+            os.write(fd, noting.SEGMENT_HEADER.pack(noting.MAGIC, self._boot))
+        except OSError:
+            os.close(fd)
+            self._path(number).unlink()
+            raise
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._number, self._size = fd, number, noting.SEGMENT_HEADER.size

@@ -28,7 +28,7 @@ from holdfast.ids import Epoch, Session
 
 from services.rfs import beneath
 from services.rfs.applied import AppliedState
-from services.rfs.changes import ChangeJournal
+from services.rfs.changes import ChangeJournal, Stoppage
 from services.rfs.core.exclusion import exclusion
 from services.rfs.descriptors import FdStore
 from services.rfs.engine import Engine, Promise
@@ -38,6 +38,7 @@ from services.rfs.primary import Primary, PrimarySettings
 from services.rfs.resync import Counts
 from services.rfs.secondary import PrimaryAddress, Secondary
 from services.rfs.stream import Window
+from services.rfs.survey import Survey
 from services.rfs.verify import Comparison
 
 log = logging.getLogger("holdfast.rfs.control")
@@ -135,7 +136,7 @@ class Control:
         """Open journal, window and real directories, when that has not been done."""
         if self._open is not None:
             return
-        self._open = _Opened(self._places, settings, self._store)
+        self._open = _Opened(self._places, settings, self._store, self._clock)
 
     def _become_off(self) -> None:
         self._end_roles(Promise.REFUSED)
@@ -174,6 +175,7 @@ class Control:
             journal=opened.journal,
             primary=address,
             full=order.full,
+            surveyed=opened.survey.wait,
             changed=self._changed,
         )
         self._secondary.start()
@@ -226,6 +228,7 @@ class Control:
             resync_timeout_ms=order.settings.resync_timeout_ms,
         )
         primary = Primary(opened.engine, opened.trees, settings=settings, clock=self._clock, changed=self._changed)
+        primary.surveyed = opened.survey.wait
         opened.engine.changed = primary.lost
         return primary
 
@@ -349,7 +352,7 @@ class Control:
 class _Opened:
     """What is open while the node has a role: journal, window, engine, and the directories with their mounts."""
 
-    def __init__(self, places: Places, settings: ReplicationSettings, store: FdStore) -> None:
+    def __init__(self, places: Places, settings: ReplicationSettings, store: FdStore, clock: Clock) -> None:
         places.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.window = Window(places.window)
         self.state = AppliedState(places.applied)
@@ -379,6 +382,11 @@ class _Opened:
             self.trees.append(tree)
             self._devices.append(device)
         self.engine.use_roots([tree.root_fd for tree in self.trees])
+        self.survey = Survey(self.trees, self.journal, clock)
+        if self.survey.is_owed:
+            # What anybody changed meanwhile was no part of the stream: no session from before can go on.
+            self.engine.begin_session("", 0)
+            self.state.begin("", 0, 0)
 
     def mount(self, *, writable: bool, store: FdStore) -> None:
         """Mount all directories, or change whether applications may write."""
@@ -395,6 +403,7 @@ class _Opened:
             store.keep(f"root-{index}", tree.root_fd)
         self.is_mounted = True
         self.is_writable = writable
+        self.survey.start()
 
     def set_writable(self, writable: bool) -> None:
         for tree in self.trees:
@@ -413,7 +422,8 @@ class _Opened:
 
     def close(self, store: FdStore, clock: Clock) -> None:
         """Unmount and release everything."""
-        self.journal.closed_at_ns = clock.wall_ns()
+        self.survey.stop()
+        self._note_stop(clock)
         for index, tree in enumerate(self.trees):
             store.forget(f"device-{index}")
             store.forget(f"root-{index}")
@@ -425,6 +435,14 @@ class _Opened:
         self.state.close()
         self.window.close()
         self.is_mounted = False
+
+    def _note_stop(self, clock: Clock) -> None:
+        found = [os.fstat(tree.root_fd) for tree in self.trees]
+        try:
+            self.journal.note_stop(Stoppage(clock.wall_ns(), tuple((root.st_dev, root.st_ino) for root in found)))
+        except OSError as error:
+            log.warning("the stop cannot be recorded: %s; both copies will be compared in full", error)
+            self.journal.forget_session()
 
 
 def _check_directory(directory: ReplicatedDirectory) -> None:

@@ -83,6 +83,8 @@ class Primary:
         self._previous_segment = -1
         self._checkpointed_at = -1
         self._ordered = ""
+        self.surveyed: Callable[[threading.Event], bool] = lambda ended: True
+        """Blocks until the change journal knows what was changed while stopped; False when the event came first."""
         self.full = False
         """The next resync compares all contents, whatever the journals say."""
         self.throttle = Throttle(settings.bytes_per_second, clock)
@@ -134,13 +136,15 @@ class Primary:
             window = engine.window
             if session == self._ordered:
                 return
+            if session and session == self.proposed_session:
+                # First, because it may fail on a full disk; the same order then tries again.
+                engine.journal.last_session = session
             self._ordered = session
             if session != self.proposed_session or not session:
                 # The session is not here: promises freeze until the order changes, for the peer may rely on them.
                 engine.allow(Promise.PEER, writable=True)
                 return
             self.proposed_session = ""
-            engine.journal.last_session = session
             with engine.order:
                 window.in_step = True
                 engine.allow(Promise.PEER, writable=True)
@@ -155,7 +159,13 @@ class Primary:
         """
         flush()
         self._engine.allow(self._engine.promise, writable=False)
-        self._sync_trees()
+        try:
+            self._sync_trees()
+        except OSError as error:
+            self.failed = f"this copy cannot be made durable: {error.strerror}"
+            log.error("%s", self.failed)
+            self._changed()
+            return
         if self._engine.promise is Promise.PEER:
             with self._engine.order:
                 position = self._engine.append(Checkpoint(number=next(self._checkpoints)))
@@ -164,6 +174,7 @@ class Primary:
                     return
                 self._ended.wait(0.05)
         self.drained_session = session
+        self.failed = ""
         self._changed()
 
     def stop(self, promise: Promise) -> None:
@@ -367,8 +378,11 @@ class Primary:
     def _resynchronise(self, resync: Resync, session: str) -> None:
         """The resync thread: brings the secondary in step, then proposes the session."""
         try:
+            if not self.surveyed(self._ended):
+                raise UnavailableError("the node stops before it knows what was changed while it was stopped")
             resync.run()
-            self.checkpoint(CHECKPOINT_WAIT_S)
+            if not self.checkpoint(CHECKPOINT_WAIT_S):
+                raise UnavailableError("the secondary does not confirm that it has applied the resync")
         except (HoldfastError, OSError) as error:
             with self._lock:
                 if self._resync is resync:
@@ -435,7 +449,11 @@ class Primary:
         while not self._ended.wait(CHECKPOINT_PERIOD_S):
             engine = self._engine
             if engine.streaming and engine.connected and engine.window.head != self._checkpointed_at:
-                self.checkpoint(CHECKPOINT_WAIT_S)
+                try:
+                    self.checkpoint(CHECKPOINT_WAIT_S)
+                except OSError as error:
+                    # Older notes are kept then, which costs a longer resync and nothing else.
+                    log.warning("a checkpoint was not made: %s", error)
 
     def _sync_trees(self) -> None:
         for tree in self._trees:

@@ -102,7 +102,7 @@ class Quarantine:
 
     def _full(self, size: int) -> QuarantineFullError:
         return QuarantineFullError(
-            f"{self._directory}: no room to keep a diverged file of {size} bytes, so nothing is overwritten",
+            f"quarantine {self._directory}: no room to keep a diverged file of {size} bytes, so nothing is overwritten",
             hint=f"free space there ({RESERVE_BYTES >> 20} MiB stay in reserve) or move the files away yourself",
         )
 

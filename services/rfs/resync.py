@@ -169,8 +169,8 @@ class Resync:
         """Look at everything that is pending now, once."""
         with self._engine.order:
             subtrees = pending.set.subtrees()
-        for tree, top, contents in subtrees:
-            self._compare(pending, tree, top, contents=contents)
+        for tree, top, extent in subtrees:
+            self._compare(pending, tree, top, extent)
         with self._engine.order:
             # After comparing: a path from the journal may lie below a directory that the secondary turned out to lack.
             paths = pending.set.paths()
@@ -193,12 +193,14 @@ class Resync:
 
     # Comparing whole subtrees.
 
-    def _compare(self, pending: Pending, tree: int, top: bytes, *, contents: bool) -> None:
-        """Find what differs at and below `top`, then take its subtree out of what is pending."""
+    def _compare(self, pending: Pending, tree: int, top: bytes, extent: Extent) -> None:
+        """Find what differs at `top` and below it as far as `extent` says, then take that out of what is pending."""
+        contents = extent is Extent.SUBTREE_FULL
         port = self._trees[tree]
         found: list[Entry] = [Entry(tree=tree, path=top, extent=Extent.WHOLE if top else Extent.ATTRIBUTES)]
         firsts: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})
-        for directory, theirs in self._asking.walk(tree, top):
+        shown = [(top, self._asking.listing(tree, top))] if extent is Extent.LISTING else self._asking.walk(tree, top)
+        for directory, theirs in shown:
             self._check()
             ours = rows.rows_in(port.root_fd, directory, port.is_excluded)
             if ours is None:
@@ -210,7 +212,7 @@ class Resync:
         with self._engine.order:
             for entry in found:
                 pending.set.add(entry)
-            pending.set.discard_subtree(tree, top)
+            pending.set.discard_subtree(tree, top, extent)
 
     # Making single paths equal.
 

@@ -68,12 +68,15 @@ class Secondary:
         journal: ChangeJournal,
         primary: PrimaryAddress,
         full: bool = False,
+        surveyed: Callable[[threading.Event], bool] = lambda ended: True,
         changed: Callable[[], None],
     ) -> None:
+        """`surveyed` blocks until the journal knows what was changed while stopped, or until the event is set."""
         self._trees = trees
         self._state = state
         self._journal = journal
         self._primary = primary
+        self._surveyed = surveyed
         self._changed = changed
         self._syncing = Syncing()
         self._probes = Probes(trees)
@@ -128,6 +131,8 @@ class Secondary:
 
     def _run(self) -> None:
         pause = DIAL_PAUSE_S_MIN
+        if not self._surveyed(self._finishing):
+            return
         while not self._finishing.is_set():
             try:
                 self._follow()
@@ -144,6 +149,10 @@ class Secondary:
             except StorageError as error:
                 log.error("%s", error)
                 self._leave_session(str(error))
+                pause = FAILED_PAUSE_S
+            except OSError as error:
+                log.error("this copy cannot go on: %s", error)
+                self._leave_session(f"{error.filename or 'this copy'}: {error.strerror}")
                 pause = FAILED_PAUSE_S
             self._finishing.wait(pause)
             pause = max(DIAL_PAUSE_S_MIN, min(2 * pause, DIAL_PAUSE_S_MAX))
@@ -301,7 +310,13 @@ class Secondary:
     def _checkpoint(self) -> None:
         """Everything applied becomes durable; notes older than the checkpoint before are needed no more."""
         self._sync_all()
-        previous, self._checkpoint_segment = self._checkpoint_segment, self._journal.rotate()
+        try:
+            segment = self._journal.rotate()
+        except OSError as error:
+            # Notes that stay cost a longer resync; a copy that gave up for them would protect nothing.
+            log.warning("the change journal keeps its notes beyond a checkpoint: %s", error)
+            return
+        previous, self._checkpoint_segment = self._checkpoint_segment, segment
         if previous >= 0 and self._state.in_step:
             self._journal.drop_through(previous)
             self._journal.rebooted = False

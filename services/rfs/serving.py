@@ -90,6 +90,10 @@ class Server:
                 for directory, found in rows.walk(tree.root_fd, request.paths[0], tree.is_excluded):
                     link.send_message(connection, encode_rows(directory, found))
                 link.send_message(connection, b"")
+            case Ask.LISTING:
+                tree, directory = self._trees[request.tree], request.paths[0]
+                listed = rows.rows_in(tree.root_fd, directory, tree.is_excluded)
+                link.send_message(connection, encode_rows(directory, listed or []))
             case Ask.ROWS:
                 link.send_message(connection, encode_rows(b"", self._rows(request)))
             case Ask.HASHES:

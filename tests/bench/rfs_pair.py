@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import hashlib
 import json
 import os
 import socket
@@ -20,7 +21,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PORT = 5600
 FIRST_KEPT_FD = 3
 """As holdfast.service.notify: where kept descriptors come back."""
 SETTLE_S = 60.0
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Node:
     """One node's process, driven from outside."""
 
-    def __init__(self, name: str, base: Path, *, port: int = PORT) -> None:
+    def __init__(self, name: str, base: Path, *, port: int) -> None:
         self.name = name
         self.directory = base / f"{name}-data"
         self.state = base / f"{name}-state"
@@ -189,9 +189,16 @@ def bring_in_step(primary: Node, secondary: Node) -> str:
     return session
 
 
+def free_port() -> int:
+    """Return a TCP port of loopback that nobody listens on, so that two runs on one machine do not meet."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
 @contextmanager
-def pair(base: Path, *, port: int = PORT) -> Iterator[tuple[Node, Node]]:
+def pair(base: Path) -> Iterator[tuple[Node, Node]]:
     """A primary and a secondary in step, unmounted and gone afterwards."""
+    port = free_port()
     one, two = Node("one", base, port=port), Node("two", base, port=port)
     try:
         one.start()
@@ -235,7 +242,9 @@ def main() -> int:
                 said[0] = text
                 print(text, flush=True)
 
-    run_dir = Path("/dev/shm") / f"holdfast-bench-{state.parent.name}-{name}"
+    run_dir = (
+        Path("/dev/shm") / f"holdfast-bench-{hashlib.blake2b(str(state).encode(), digest_size=6).hexdigest()}-{name}"
+    )
     control = Control(
         module="bench",
         node=name,

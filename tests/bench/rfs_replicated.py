@@ -28,7 +28,6 @@ POSTGRES = Path("/usr/lib/postgresql/15/bin")
 NAMESPACE = "holdfast-bench-gluster"
 GLUSTER_ADDRESS = "10.231.0.1"
 GLUSTER_PORT_WAIT_S = 20.0
-PORT = 5641
 
 
 def pgbench(clients: int) -> Work:
@@ -169,7 +168,7 @@ def main() -> int:
             (base / "gluster").mkdir()
             places["gluster"] = stack.enter_context(gluster(base / "gluster"))
         (base / "pair").mkdir()
-        one, _ = stack.enter_context(pair(base / "pair", port=PORT))
+        one, _ = stack.enter_context(pair(base / "pair"))
         places["replicated"] = one.directory
         for name, work in WORKS.items():
             if chosen.only in name:

@@ -23,6 +23,8 @@ LAB_VARIABLE: Final = "HOLDFAST_LAB"
 
 END_TIMEOUT_S: Final = 10.0
 """A killed process is gone at once, unless the kernel holds it in a system call."""
+STANDSTILL_TIMEOUT_S: Final = 2.0
+STANDSTILL_POLL_S: Final = 0.001
 _STOP_ROUNDS_MAX: Final = 50
 """Rounds of looking for processes that appeared while others were being stopped."""
 
@@ -78,15 +80,27 @@ def reap(processes: Iterable[ProcessMark | None]) -> None:
 
 
 def stop_all(members: Callable[[], set[int]]) -> int:
-    """SIGSTOP every process that `members` names, and again until no new one appears; returns how many."""
+    """SIGSTOP every process that `members` names, and again until no new one appears; returns how many.
+
+    The signal takes effect a moment after it is sent, so this waits until each process stands still. One that the
+    kernel holds in a system call stops when that ends; it is not waited for beyond a limit, since it does nothing.
+    """
     stopped: set[int] = set()
     for _ in range(_STOP_ROUNDS_MAX):
         fresh = members() - stopped
         if not fresh:
+            _await_standstill(stopped)
             return len(stopped)
         send(fresh, signal.SIGSTOP)
         stopped |= fresh
     raise LabError("new processes keep appearing while the node is being paused")
+
+
+def _await_standstill(pids: Iterable[int]) -> None:
+    deadline = time.monotonic() + STANDSTILL_TIMEOUT_S
+    for pid in pids:
+        while (status := _read_status(pid)) is not None and status[0] in "RS" and time.monotonic() < deadline:
+            time.sleep(STANDSTILL_POLL_S)
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:

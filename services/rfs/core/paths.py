@@ -22,6 +22,12 @@ class Extent(IntEnum):
     """Everything about this path and below it; contents are trusted where the metadata are equal."""
     SUBTREE_FULL = 5
     """As SUBTREE, but contents are compared by block hashes even where the metadata are equal."""
+    LISTING = 6
+    """Everything about this directory and which names it holds, with their metadata; nothing further below."""
+
+
+_REACH = {Extent.LISTING: 0, Extent.SUBTREE: 1, Extent.SUBTREE_FULL: 2}
+"""The extents of whole directories; a larger reach swallows a smaller one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +81,7 @@ class PathSet:
     def __init__(self, *, limit: int = JOURNAL_ENTRIES_MAX) -> None:
         self._limit = limit
         self._changes: dict[tuple[int, bytes], Change] = {}
-        self._subtrees: dict[tuple[int, bytes], bool] = {}
+        self._subtrees: dict[tuple[int, bytes], Extent] = {}
         self._zones = 0
 
     def __len__(self) -> int:
@@ -85,10 +91,10 @@ class PathSet:
         """Take in one entry; a larger extent swallows a smaller one of the same path."""
         key = (entry.tree, entry.path)
         match entry.extent:
-            case Extent.SUBTREE:
-                self._subtrees.setdefault(key, False)
-            case Extent.SUBTREE_FULL:
-                self._subtrees[key] = True
+            case Extent.LISTING | Extent.SUBTREE | Extent.SUBTREE_FULL:
+                known = self._subtrees.get(key)
+                if known is None or _REACH[entry.extent] > _REACH[known]:
+                    self._subtrees[key] = entry.extent
             case Extent.WHOLE:
                 self._changes[key] = Change(None)
             case Extent.ZONE | Extent.ATTRIBUTES:
@@ -106,8 +112,11 @@ class PathSet:
     def discard(self, tree: int, path: bytes) -> None:
         self._changes.pop((tree, path), None)
 
-    def discard_subtree(self, tree: int, path: bytes) -> None:
-        self._subtrees.pop((tree, path), None)
+    def discard_subtree(self, tree: int, path: bytes, extent: Extent = Extent.SUBTREE_FULL) -> None:
+        """Take out what was compared to the reach of `extent`; a larger reach that was added meanwhile stays."""
+        known = self._subtrees.get((tree, path))
+        if known is not None and _REACH[known] <= _REACH[extent]:
+            del self._subtrees[(tree, path)]
 
     def change(self, tree: int, path: bytes) -> Change | None:
         return self._changes.get((tree, path))
@@ -136,14 +145,14 @@ class PathSet:
         """All single paths, parents before what is below them."""
         return sorted(self._changes)
 
-    def subtrees(self) -> list[tuple[int, bytes, bool]]:
-        """All subtrees with whether contents are to be compared, parents first."""
-        return sorted((tree, path, full) for (tree, path), full in self._subtrees.items())
+    def subtrees(self) -> list[tuple[int, bytes, Extent]]:
+        """All directories to be compared, with how far, parents first."""
+        return sorted((tree, path, extent) for (tree, path), extent in self._subtrees.items())
 
     def entries(self) -> Iterator[Entry]:
         """The set as entries; adding them to an empty set gives an equal one."""
-        for (tree, path), full in list(self._subtrees.items()):
-            yield Entry(tree=tree, path=path, extent=Extent.SUBTREE_FULL if full else Extent.SUBTREE)
+        for (tree, path), extent in list(self._subtrees.items()):
+            yield Entry(tree=tree, path=path, extent=extent)
         for (tree, path), change in list(self._changes.items()):
             if change.zones is None:
                 yield Entry(tree=tree, path=path, extent=Extent.WHOLE)
@@ -156,6 +165,6 @@ class PathSet:
     def _collapse(self, tree: int) -> None:
         """Too many entries: the tree is compared as a whole instead."""
         self._changes = {key: change for key, change in self._changes.items() if key[0] != tree}
-        self._subtrees = {key: full for key, full in self._subtrees.items() if key[0] != tree}
-        self._subtrees[(tree, b"")] = False
+        self._subtrees = {key: extent for key, extent in self._subtrees.items() if key[0] != tree}
+        self._subtrees[(tree, b"")] = Extent.SUBTREE
         self._zones = sum(len(change.zones) for change in self._changes.values() if change.zones)

@@ -36,6 +36,8 @@ class Ask(IntEnum):
     """Digests of a file's zones, in the order asked for."""
     PROBED = 6
     """What the secondary saw at the probe `token`: rows (one or none) and a digest; waits until it has been applied."""
+    LISTING = 7
+    """Rows of one directory's names: one message, without rows when there is no such directory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,7 +24,7 @@ PATIENCE_S = 20.0
 
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
-    with pair(tmp_path, port=5631) as two:
+    with pair(tmp_path) as two:
         yield two
 
 

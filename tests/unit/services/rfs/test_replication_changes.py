@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.rfs.changes import ChangeJournal, note_operation
+from services.rfs.changes import ChangeJournal, Stoppage, note_operation
 from services.rfs.core import operations as ops
 from services.rfs.core.limits import ZONE_BYTES
 from services.rfs.core.paths import Entry, Extent, PathSet
@@ -32,7 +32,7 @@ def test_notes_survive_the_process(tmp_path: Path) -> None:
     assert data.zones == {2, 3}
     assert mode is not None
     assert mode.zones == set()
-    assert found.subtrees() == [(0, b"dir", True)]
+    assert found.subtrees() == [(0, b"dir", Extent.SUBTREE_FULL)]
     assert not again.rebooted
     again.close()
 
@@ -98,7 +98,7 @@ def test_too_many_entries_become_a_comparison_of_the_tree() -> None:
     found = PathSet(limit=100)
     for number in range(101):
         found.add(Entry(tree=0, path=b"%d" % number, extent=Extent.WHOLE))
-    assert found.subtrees() == [(0, b"", False)]
+    assert found.subtrees() == [(0, b"", Extent.SUBTREE)]
     assert found.paths() == []
 
 
@@ -109,3 +109,32 @@ def test_what_is_below_a_new_directory_is_covered_but_not_what_is_below_a_touche
     assert found.covers(0, b"new/a/b")
     assert not found.covers(0, b"touched/a")
     assert not found.covers(1, b"new")
+
+
+def test_a_larger_reach_swallows_a_smaller_one_and_survives_its_comparison() -> None:
+    found = PathSet()
+    found.add(Entry(tree=0, path=b"d", extent=Extent.LISTING))
+    found.add(Entry(tree=0, path=b"d", extent=Extent.SUBTREE))
+    found.add(Entry(tree=0, path=b"d", extent=Extent.LISTING))
+    assert found.subtrees() == [(0, b"d", Extent.SUBTREE)]
+    assert found.covers(0, b"d/below/deep")
+    found.discard_subtree(0, b"d", Extent.LISTING)
+    assert found.subtrees() == [(0, b"d", Extent.SUBTREE)]
+    found.discard_subtree(0, b"d", Extent.SUBTREE)
+    assert not len(found)
+
+
+def test_a_stop_is_kept_until_it_is_looked_into(tmp_path: Path) -> None:
+    first = journal(tmp_path)
+    first.last_session = "s"
+    stoppage = Stoppage(7, ((1, 2), (3, 4)))
+    first.note_stop(stoppage)
+    first.close()
+    again = journal(tmp_path)
+    assert again.stopped == stoppage
+    again.note_stop(Stoppage(9, ()))
+    assert again.stopped == stoppage
+    again.forget_stop()
+    assert again.stopped is None
+    assert again.last_session == "s"
+    again.close()
