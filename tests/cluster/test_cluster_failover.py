@@ -94,7 +94,8 @@ def test_replication_cut_then_primary_killed_loses_nothing(cluster: Mirror, tmp_
         wait_progress(cluster, workload, 100)
         cluster.node("node1").kill()
     time.sleep(2)  # the time in which a wrong takeover would happen
-    assert cluster.role("node2") == ("WAIT", "NotReady")
+    assert cluster.role("node2")[0] == "WAIT"
+    cluster.wait_for("node2 waits for the newer copy", lambda: cluster.role("node2") == ("WAIT", "NotReady"))
     cluster.lab.heal()
     cluster.node("node1").start()
     cluster.wait_pair("node1")
