@@ -17,9 +17,12 @@ _BLOCK_BYTES: Final = 4096
 def fill(init: ProcessMark) -> int:
     """Take all free blocks of the node's disk, and return how many bytes that was.
 
-    The blocks are reserved, not written, so that the machine's own disk is not filled with it (fallocate(2)).
+    The blocks are reserved, not written, so that the machine's own disk is not filled with it (fallocate(2)). What
+    was unlinked a moment ago becomes free only with the file system's next commit, which is therefore forced first.
+    Space that the node frees later is its own again: call once more to take that too.
     """
     with _filler(init).open("ab") as file:
+        os.fsync(file.fileno())
         step = _free_bytes(file.fileno())
         while step >= _BLOCK_BYTES:
             try:
