@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -19,8 +20,9 @@ from services.rfs.filesystem import FileSystem, Options
 from services.rfs.fuse import codec, mount
 from services.rfs.fuse.device import Device, Request, open_device
 from services.rfs.fuse.mount import BusyProcess
+from services.rfs.handlers import files
 from services.rfs.node_map import NodeMap
-from services.rfs.nodes import DIRECTORY_KIND, Descriptor, NodeTable
+from services.rfs.nodes import DIRECTORY_KIND, REGULAR_KIND, Descriptor, NodeTable
 from services.rfs.ports import Replication
 from services.rfs.workers import OperationCount, Workers
 
@@ -219,6 +221,16 @@ class MountedTree:
                 nodes.drop_name(parent, name)
                 self._device.invalidate_entry(parent.id, name)
         self._device.invalidate_inode(node.id)
+
+    def settle(self, path: bytes) -> None:
+        """Record the modification time of a file that was written and not yet synchronised or closed."""
+        if self._fs is None:
+            return
+        node = self._fs.nodes.walk(path)
+        if node is None or node.kind != REGULAR_KIND:
+            return
+        with contextlib.suppress(OSError):  # it was removed meanwhile: then there is no time to tell
+            files.settle(self._fs, node)
 
     def _has_changed(self, parent_fd: int, name: bytes, key: int) -> bool:
         """True unless the name still shows the same inode."""

@@ -69,5 +69,11 @@ class Tree(Protocol):
     def invalidate(self, path: bytes) -> None:
         """Drop the kernel's cached contents, attributes and entry of a path changed below the mount (secondary)."""
 
+    def settle(self, path: bytes) -> None:
+        """Record the modification time of a file that was written and not yet synchronised or closed (primary).
+
+        Data are recorded as they are written, their time with the next fsync or close: until then it differs.
+        """
+
 
 Wake = Callable[[], None]

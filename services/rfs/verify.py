@@ -129,6 +129,7 @@ class Verifier:
         """Look at one place at one point of the stream on both sides; True when it is equal there."""
         what = ""
         for _ in range(PROBE_ATTEMPTS):
+            tree.settle(path)
             what = self._probe(tree, path, zone)
             if not what:
                 return True

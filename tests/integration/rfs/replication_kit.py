@@ -49,6 +49,9 @@ class PlainTree:
     def invalidate(self, path: bytes) -> None:
         return
 
+    def settle(self, path: bytes) -> None:
+        return
+
     def close(self) -> None:
         os.close(self.root_fd)
 
