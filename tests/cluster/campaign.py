@@ -1,12 +1,9 @@
 """A campaign of crashes at random moments: `python -m tests.cluster.campaign --rounds 200 --seed 1`.
 
 Each round runs the file workload on the primary, kills that node at a random moment, waits for the takeover, judges
-what
-was acknowledged on the new primary, brings the dead node back and compares both copies. It prints one line per
-round and
-a verdict, and ends with exit code 1 at the first loss or difference. A round takes about ten seconds, so a long
-campaign
-is run by hand; `make test` runs a short one.
+what was acknowledged on the new primary, brings the dead node back and compares both copies. It prints one line per
+round and a verdict, and ends with exit code 1 at the first loss or difference. A round takes about ten seconds, so a
+long campaign is run by hand; `make test` runs a short one.
 """
 
 from __future__ import annotations

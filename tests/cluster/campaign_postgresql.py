@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from holdfast.demo import database
@@ -94,12 +94,14 @@ class Campaign:
             kill_group(process)
 
 
-def run(rounds: int, seed: int, name: str = "campaignpg") -> int:
-    """Run the campaign in a lab of its own; return the number of acknowledged rows."""
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        Lab.create(name, nodes=2, lans=2, command=("holdfast", "node", "run")) as lab,
-    ):
+def run(rounds: int, seed: int, *, keep: bool = False, name: str = "campaignpg") -> int:
+    """Run the campaign in a lab of its own; return the number of acknowledged rows.
+
+    With `keep` a failure leaves the lab running, to be looked at and ended with `holdfast lab down`.
+    """
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as ending:
+        lab = Lab.create(name, nodes=2, lans=2, command=("holdfast", "node", "run"))
+        ending.callback(lab.down)
         cluster = Cluster(lab, virtual_address().ip)
         (Path(scratch) / "setup").mkdir()
         _set_up(cluster, Path(scratch) / "setup")
@@ -111,6 +113,10 @@ def run(rounds: int, seed: int, name: str = "campaignpg") -> int:
                 print(f"round {number}: {campaign.round(compare=compare)}", flush=True)
             customer.stop()
             return campaign.assert_nothing_lost()
+        except (AssertionError, HoldfastError):
+            if keep:
+                ending.pop_all()
+            raise
         finally:
             customer.kill()
 
@@ -134,9 +140,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", action="store_true", help="after a failure leave the lab running")
     options = parser.parse_args()
     try:
-        total = run(options.rounds, options.seed)
+        total = run(options.rounds, options.seed, keep=options.keep)
     except (AssertionError, HoldfastError) as error:
         print(f"campaign: failed seed={options.seed}: {error} {getattr(error, 'hint', '')}")
         return 1

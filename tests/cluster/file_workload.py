@@ -1,14 +1,11 @@
 """A file workload and its judge: what was acknowledged must be there, whatever happened to the node.
 
-Run inside a node as `python -m tests.cluster.file_workload DIRECTORY SEED`: it works in DIRECTORY for ever and
-prints one
-JSON line before each operation (`begin`) and one after it has returned (`done`). The lines leave the node at once,
-so they
-survive its death. `expect` folds the lines into what must be in the directory, and `judge` compares.
+Run inside a node as `python -m tests.cluster.file_workload DIRECTORY SEED`: it works in DIRECTORY for ever and prints
+one JSON line before each operation (`begin`) and one after it has returned (`done`). The lines leave the node at once,
+so they survive its death. `expect` folds the lines into what must be in the directory, and `judge` compares.
 
-Operations: create (with contents, fsync, close), append (fsync), overwrite (a block in the middle, fsync), rename
-(over an
-existing name or not), link, unlink, each followed by an fsync of the directory where names change.
+Operations: create (with contents, fsync, close), append (fsync), overwrite (a block in the middle, fsync), rename (over
+an existing name or not), link, unlink, each followed by an fsync of the directory where names change.
 """
 
 from __future__ import annotations
