@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 
 from holdfast.errors import StorageError
 
-from services.rfs import beneath, equaliser
+from services.rfs import beneath, equaliser, libc
 from services.rfs.applied import AppliedState
 from services.rfs.beneath import Beneath
 from services.rfs.changes import ChangeJournal, note_operation
 from services.rfs.core import operations as ops
+from services.rfs.core.limits import WRITE_OUT_BYTES
 from services.rfs.core.markers import Equalise, Remove
 from services.rfs.quarantine import Quarantine
 from services.rfs.syncing import Syncing
@@ -25,8 +26,6 @@ CLEAN_MAX = 10_000
 _FALLOC_KEEP_SIZE = 1
 _FALLOC_PUNCH_HOLE = 2
 _FALLOC_ZERO_RANGE = 16
-_FALLOC_SHIFTING = 8 | 32
-"""FALLOC_FL_COLLAPSE_RANGE and FALLOC_FL_INSERT_RANGE of linux/falloc.h: not to be done twice."""
 _ZEROS = bytes(1 << 20)
 
 
@@ -66,7 +65,10 @@ class Applier:
         try:
             if type(item) is ops.Write:
                 self._journal.note_data(item.tree, item.path, item.offset, len(item.data))
-                _write(self._trees[item.tree].file(item.path), item.data, item.offset)
+                fd = self._trees[item.tree].file(item.path)
+                _write(fd, item.data, item.offset)
+                if len(item.data) >= WRITE_OUT_BYTES:
+                    libc.start_write_out(fd, item.offset, len(item.data))
             else:
                 note_operation(self._journal, item)
                 if type(item) is not ops.SetTimes and type(item) is not ops.Synchronise:
@@ -88,6 +90,10 @@ class Applier:
 
     def _apply(self, tree: Beneath, item: ops.Operation, repeated: bool) -> None:
         match item:
+            case ops.SetTimes():
+                _set_times(tree, item)
+            case ops.Synchronise():
+                self._synchronise(tree, item)
             case ops.Create():
                 _create(tree, item)
             case ops.MakeDirectory():
@@ -108,8 +114,6 @@ class Applier:
                 os.ftruncate(tree.file(item.path), item.size)
             case ops.Allocate():
                 _allocate(tree.file(item.path), item, repeated)
-            case ops.Synchronise():
-                self._synchronise(tree, item)
             case Equalise():
                 equaliser.equalise(tree, item, self.quarantine)
             case Remove():
@@ -129,8 +133,8 @@ class Applier:
                 self._exchange((source_fd, source), (target_fd, target), repeated)
             else:
                 _move((source_fd, source), (target_fd, target))
-            beneath.set_descriptor_mtime(source_fd, item.parent_mtime_ns)
-            beneath.set_descriptor_mtime(target_fd, item.target_parent_mtime_ns)
+            beneath.set_descriptor_times(source_fd, item.parent_mtime_ns)
+            beneath.set_descriptor_times(target_fd, item.target_parent_mtime_ns)
         finally:
             os.close(source_fd)
         self._changed(item.tree, item.target)
@@ -147,6 +151,10 @@ class Applier:
     def _synchronise(self, tree: Beneath, item: ops.Synchronise) -> None:
         if item.whole:
             self._syncing.add_whole(self._roots[item.tree])
+            return
+        fd = tree.opened(item.path)
+        if fd is not None:
+            self._syncing.add(fd, data_only=item.data_only or self._is_clean(item))
             return
         parent_fd, name = tree.place(item.path)
         try:
@@ -180,7 +188,7 @@ def _write(fd: int, data: bytes | memoryview, offset: int) -> None:
 
 
 def _parent_mtime(parent_fd: int, mtime_ns: int) -> None:
-    beneath.set_descriptor_mtime(parent_fd, mtime_ns)
+    beneath.set_descriptor_times(parent_fd, mtime_ns)
 
 
 def _create(tree: Beneath, item: ops.Create) -> None:
@@ -274,12 +282,12 @@ def _move(source: tuple[int, bytes], target: tuple[int, bytes]) -> None:
 
 
 def _allocate(fd: int, item: ops.Allocate, repeated: bool) -> None:
-    if repeated and item.mode & _FALLOC_SHIFTING:
+    if repeated and item.is_shift:
         raise OSError(errno.EINVAL, "a shift of a file's contents may have been done already", item.path)
     try:
         beneath.allocate(fd, item.mode, item.offset, item.length)
     except OSError as error:
-        if error.errno != errno.EOPNOTSUPP or item.mode & _FALLOC_SHIFTING:
+        if error.errno != errno.EOPNOTSUPP or item.is_shift:
             raise
         _allocate_by_hand(fd, item)
 
@@ -296,6 +304,15 @@ def _allocate_by_hand(fd: int, item: ops.Allocate) -> None:
         os.ftruncate(fd, end)
 
 
+def _set_times(tree: Beneath, item: ops.SetTimes) -> None:
+    fd = tree.opened(item.path)
+    if fd is not None:
+        beneath.set_descriptor_times(fd, item.mtime_ns, item.atime_ns)
+        return
+    parent_fd, name = tree.place(item.path)
+    beneath.set_times(parent_fd, name, item.mtime_ns, item.atime_ns)
+
+
 def _set_attributes(tree: Beneath, item: ops.Operation) -> None:
     parent_fd, name = tree.place(item.path)
     match item:
@@ -305,8 +322,6 @@ def _set_attributes(tree: Beneath, item: ops.Operation) -> None:
             os.chown(name, item.uid, item.gid, dir_fd=parent_fd, follow_symlinks=False)
             if not stat.S_ISLNK(os.stat(name, dir_fd=parent_fd, follow_symlinks=False).st_mode):
                 _chmod(parent_fd, name, item.mode)
-        case ops.SetTimes():
-            beneath.set_times(parent_fd, name, item.mtime_ns, item.atime_ns)
         case ops.SetAttribute():
             os.setxattr(beneath.named(parent_fd, name), item.name, item.value, follow_symlinks=False)
         case ops.RemoveAttribute():

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import stat
+import struct
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -40,17 +41,14 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-class _Timespec(ctypes.Structure):
-    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
-
-
+_TIMESPECS = struct.Struct("@llll")
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
-_libc.utimensat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(_Timespec), ctypes.c_int)
+_libc.utimensat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int)
 _libc.renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _libc.syncfs.argtypes = (ctypes.c_int,)
-_libc.futimens.argtypes = (ctypes.c_int, ctypes.POINTER(_Timespec))
+_libc.futimens.argtypes = (ctypes.c_int, ctypes.c_char_p)
 
 
 def _raise_errno(what: bytes) -> None:
@@ -79,22 +77,20 @@ def open_beneath(root_fd: int, path: bytes, flags: int, mode: int = 0) -> int:
 
 def set_times(dir_fd: int, name: bytes, mtime_ns: int, atime_ns: int = -1) -> None:
     """utimensat(2) without following a link; -1 leaves the access time as it is."""
-    times = (_Timespec * 2)()
-    times[0].nanoseconds = _UTIME_OMIT
-    if atime_ns >= 0:
-        times[0].seconds, times[0].nanoseconds = divmod(atime_ns, _SECOND_NS)
-    times[1].seconds, times[1].nanoseconds = divmod(mtime_ns, _SECOND_NS)
-    if _libc.utimensat(dir_fd, name, times, _AT_SYMLINK_NOFOLLOW) != 0:
+    if _libc.utimensat(dir_fd, name, _times(mtime_ns, atime_ns), _AT_SYMLINK_NOFOLLOW) != 0:
         _raise_errno(name)
 
 
-def set_descriptor_mtime(fd: int, mtime_ns: int) -> None:
-    """Set the modification time of an open file or directory (futimens(3))."""
-    times = (_Timespec * 2)()
-    times[0].nanoseconds = _UTIME_OMIT
-    times[1].seconds, times[1].nanoseconds = divmod(mtime_ns, _SECOND_NS)
-    if _libc.futimens(fd, times) != 0:
+def set_descriptor_times(fd: int, mtime_ns: int, atime_ns: int = -1) -> None:
+    """Set the modification time of an open file or directory (futimens(3)); -1 leaves the access time as it is."""
+    if _libc.futimens(fd, _times(mtime_ns, atime_ns)) != 0:
         _raise_errno(b"")
+
+
+def _times(mtime_ns: int, atime_ns: int) -> bytes:
+    """Two `struct timespec`: access and modification time."""
+    atime = (0, _UTIME_OMIT) if atime_ns < 0 else divmod(atime_ns, _SECOND_NS)
+    return _TIMESPECS.pack(*atime, *divmod(mtime_ns, _SECOND_NS))
 
 
 def rename(source_fd: int, source: bytes, target_fd: int, target: bytes, flags: int) -> None:
@@ -159,6 +155,10 @@ class Beneath:
             return self.directory(b""), b"."
         parent, name = split(path)
         return self.directory(parent), name
+
+    def opened(self, path: bytes) -> int | None:
+        """The descriptor of a regular file that is open already, valid until the next call on this object."""
+        return self._files.get(path)
 
     def file(self, path: bytes) -> int:
         """A descriptor of a regular file, open for reading and writing, valid until the next call on this object."""

@@ -3,40 +3,43 @@
 While in step it is an activity log: what was touched since the last checkpoint, because either machine could lose what
 its disk had not yet. While alone it accumulates. Records are appended to segment files without fsync, so they survive
 the death of any process; after a reboot of the machine (another boot id) the reader is told, and compares metadata.
+What was noted several times is taken together in the background, so the files stay as large as what differs.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.errors import StorageError
 
+from services.rfs.copy_state import CopyState
 from services.rfs.core import noting
 from services.rfs.core import operations as ops
-from services.rfs.core.limits import JOURNAL_ENTRIES_MAX, JOURNAL_SEGMENT_BYTES, ZONE_BYTES, ZONES_PER_CHANGE_MAX
+from services.rfs.core.limits import (
+    JOURNAL_ENTRIES_MAX,
+    JOURNAL_SEGMENT_BYTES,
+    ZONE_BYTES,
+    ZONES_PER_CHANGE_MAX,
+)
 from services.rfs.core.paths import Entry, Extent, PathSet, data_entries
+from services.rfs.disk import Disk
+from services.rfs.segments import SETTLED, UNSURE, Segments
 
 log = logging.getLogger("holdfast.rfs.changes")
 
 _FLAGS = "flags"
 _STATE = "copy.json"
-_SEGMENT = "segment-"
 _WHOLE_AT = 0
 _FLAG_BYTES = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Stoppage:
-    """An orderly stop: wall clock (ns) when the directories were unmounted, device and inode of each."""
-
-    at_ns: int
-    roots: tuple[tuple[int, int], ...]
+SEGMENTS_MAX = 32
+"""More closed segments than this are taken together however small they are: each attempt of a resync begins one."""
+_ENTRIES_PER_PAUSE = 2000
+_PAUSE_S = 0.002
+"""Between so many entries taken together: the interpreter is the applications' first."""
 
 
 def boot_id() -> bytes:
@@ -46,27 +49,35 @@ def boot_id() -> bytes:
 
 
 class ChangeJournal:
-    """Thread-safe. `note…` return at once when the entry is in the present segment already."""
+    """Thread-safe. `note…` return at once when the entry is in the present segment already.
 
-    def __init__(self, directory: Path, *, trees: int, boot: bytes | None = None) -> None:
+    Two locks, `_taking` before `_lock`: the first is held by whoever replaces or removes segments, or reads older
+    ones at length, the second for an instant by everybody.
+    """
+
+    def __init__(self, directory: Path, *, trees: int, boot: bytes | None = None, disk: Disk | None = None) -> None:
         """Open or create the journal. `trees` is the number of replicated directories."""
-        self._directory = directory
         self._trees = trees
         self._boot = boot_id() if boot is None else boot
         self._lock = threading.Lock()
+        self._taking = threading.Lock()
+        self._ending = threading.Event()
+        self._together: threading.Thread | None = None
         self._noted: set[tuple[int, bytes] | tuple[int, bytes, int]] = set()
-        self._fd = -1
-        self._size = 0
+        self._flags = -1
+        self.state = CopyState(directory / _STATE)
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._flags = os.open(directory / _FLAGS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             if os.fstat(self._flags).st_size < _FLAG_BYTES:
                 os.pwrite(self._flags, bytes(_FLAG_BYTES), 0)
-            numbers = self._numbers()
-            self._number = max(numbers, default=0)
-            self.rebooted = any(self._boot_of(number) != self._boot for number in numbers)
-            self._open_next()
+            self._segments = Segments(directory, self._boot, disk or Disk())
+            self._whole_at = self._segments.newest
+            self.rebooted = not all(map(self._segments.is_sure, self._segments.numbers()))
+            self._begin()
         except OSError as error:
+            if self._flags >= 0:
+                os.close(self._flags)
             raise StorageError(f"{directory}: the change journal cannot be opened: {error}") from error
 
     def note(self, tree: int, path: bytes) -> None:
@@ -102,45 +113,74 @@ class ChangeJournal:
 
     def note_everything(self) -> None:
         """Every directory counts as changed, as far as metadata tell; needs no room on the disk."""
-        os.pwrite(self._flags, b"\1", _WHOLE_AT)
+        with self._lock:
+            self._note_whole()
 
     def note_all(self, entries: Iterable[Entry]) -> None:
         """Take in entries (a peer's journal) and put them on disk before returning."""
         for entry in entries:
             self._append(None, (entry,))
         with self._lock:
-            os.fsync(self._fd)
+            self._segments.sync()
+
+    @property
+    def noted(self) -> int:
+        """How much was noted since the last `rotate`, counted in entries."""
+        return len(self._noted)
 
     def rotate(self) -> int:
         """Begin a new segment in which everything is noted anew; return the number of the one before."""
         with self._lock:
-            previous = self._number
-            self._open_next()
+            previous = self._segments.newest
+            self._begin()
             return previous
 
     def drop_through(self, number: int, remaining: Iterable[Entry] = ()) -> None:
         """Forget the segments up to `number`, except `remaining`, which is written first."""
         entries = list(remaining)
-        with self._lock:
+        with self._taking:
             if entries:
-                self._write_base(number, entries)
-            if self._whole:
-                os.pwrite(self._flags, b"\0", _WHOLE_AT)
-            for old in self._numbers():
-                if old < number or (old == number and not entries):
-                    self._path(old).unlink(missing_ok=True)
+                self._segments.write_base(entries, self._boot)
+            with self._lock:
+                if entries:
+                    self._segments.place_base(number)
+                if self._whole and self._whole_at <= number:
+                    os.pwrite(self._flags, b"\0", _WHOLE_AT)
+                old = self._segments.numbers()
+                self._segments.remove(one for one in old if one < number or (one == number and not entries))
 
     def entries(self, *, after: int = -1) -> PathSet:
-        """Everything noted in the segments on disk, or in those with a number above `after`."""
+        """Everything noted in the segments on disk, or, quickly, in those with a number above `after`."""
         result = PathSet(limit=JOURNAL_ENTRIES_MAX)
-        with self._lock:
-            for number in (number for number in self._numbers() if number > after):
-                data = self._path(number).read_bytes()[noting.SEGMENT_HEADER.size :]
-                result.update(noting.decode(data))
-            if self._whole:
-                for tree in range(self._trees):
-                    result.add(Entry(tree=tree, path=b"", extent=Extent.SUBTREE))
+        if after >= 0:
+            self._add_newer(result, after)
+            return result
+        with self._taking:
+            # Closed segments do not change, so that nobody who notes waits while they are read.
+            closed = self._segments.numbers()[:-1]
+            for number in closed:
+                result.update(self._segments.read(number))
+            self._add_newer(result, closed[-1] if closed else -1)
         return result
+
+    def take_together(self) -> None:
+        """Write every closed segment as one that holds each changed path once."""
+        with self._taking:
+            with self._lock:
+                closed = self._segments.numbers()[:-1]
+            if len(closed) < 2:
+                return
+            merged = PathSet(limit=JOURNAL_ENTRIES_MAX)
+            for number in closed:
+                for place, entry in enumerate(self._segments.read(number)):
+                    merged.add(entry)
+                    if place % _ENTRIES_PER_PAUSE == 0 and self._ending.wait(_PAUSE_S):
+                        return
+            boot = self._boot if all(map(self._segments.is_sure, closed)) else UNSURE
+            self._segments.write_base(merged.entries(), boot)
+            with self._lock:
+                self._segments.place_base(closed[-1])
+                self._segments.remove(closed[:-1])
 
     def clear(self) -> None:
         """Forget everything (the peer has taken it into its own journal)."""
@@ -150,143 +190,97 @@ class ChangeJournal:
     @property
     def last_session(self) -> str:
         """The session in which this copy last was in step, or empty: the state that all entries are relative to."""
-        return str(self._state().get("last_session", ""))
+        return self.state.last_session
 
     @last_session.setter
     def last_session(self, session: str) -> None:
-        self._write_state({**self._state(), "last_session": session})
+        self.state.last_session = session
 
     def use_directories(self, paths: tuple[str, ...]) -> None:
         """Say which directories the numbers of the entries mean; when they mean others now, nothing is in common."""
-        state = self._state()
-        if state.get("directories") == list(paths):
+        before = self.state.directories
+        if before == list(paths):
             return
-        if "directories" in state:
+        if before is not None:
             self.clear()
-        self._write_state({"directories": list(paths)})
+        self.state.begin(list(paths))
 
-    @property
-    def stopped(self) -> Stoppage | None:
-        """The orderly stop since which changes were not noted; None after a crash, for then all were."""
-        state = self._state()
-        at_ns, roots = state.get("stopped_at_ns"), state.get("stopped_roots")
-        if not isinstance(at_ns, int) or not isinstance(roots, list):
-            return None
-        pairs = tuple((int(root[0]), int(root[1])) for root in roots if isinstance(root, list) and len(root) == 2)
-        return Stoppage(at_ns, pairs)
+    def settle(self) -> None:
+        """Replication ends in an orderly way: make all that is noted durable, so that a reboot takes nothing from it.
 
-    def note_stop(self, stoppage: Stoppage) -> None:
-        """From here on changes are not noted; an earlier stop that nobody has looked into stays the one to start at."""
-        if self.stopped is None:
-            roots = [list(root) for root in stoppage.roots]
-            self._write_state({**self._state(), "stopped_at_ns": stoppage.at_ns, "stopped_roots": roots})
-
-    def forget_stop(self) -> None:
-        """Everything that changed since the stop is noted."""
-        state = {key: value for key, value in self._state().items() if key not in ("stopped_at_ns", "stopped_roots")}
-        self._write_state(state)
-
-    def forget_session(self) -> None:
-        """Nothing is in common with the peer's copy any more; needs no room on the disk."""
-        (self._directory / _STATE).unlink(missing_ok=True)
+        Nothing may be noted any more.
+        """
+        with self._taking, self._lock:
+            os.fsync(self._flags)
+            if not self.rebooted:
+                merged = PathSet(limit=JOURNAL_ENTRIES_MAX)
+                numbers = self._segments.numbers()
+                for number in numbers:
+                    merged.update(self._segments.read(number))
+                self._segments.write_base(merged.entries(), SETTLED)
+                self._segments.place_base(numbers[-1])
+                self._segments.remove(numbers[:-1])
 
     def close(self) -> None:
+        self._ending.set()
+        if self._together is not None:
+            self._together.join()
         with self._lock:
-            os.close(self._fd)
+            self._segments.close()
             os.close(self._flags)
-            self._fd = self._flags = -1
+            self._flags = -1
 
     @property
     def _whole(self) -> bool:
         return os.pread(self._flags, 1, _WHOLE_AT) == b"\1"
 
+    def _note_whole(self) -> None:
+        os.pwrite(self._flags, b"\1", _WHOLE_AT)
+        self._whole_at = self._segments.newest
+
     def _append(self, key: tuple[int, bytes] | tuple[int, bytes, int] | None, entries: tuple[Entry, ...]) -> None:
         data = b"".join(noting.encode(entry) for entry in entries)
         with self._lock:
             try:
-                if self._size + len(data) > JOURNAL_SEGMENT_BYTES or len(self._noted) > JOURNAL_ENTRIES_MAX:
-                    self._open_next()
-                os.write(self._fd, data)
+                is_full = self._segments.size + len(data) > JOURNAL_SEGMENT_BYTES
+                if is_full or len(self._noted) > JOURNAL_ENTRIES_MAX or self._segments.is_torn:
+                    self._begin()
+                self._segments.append(data)
             except OSError as error:
                 # No room for the note, but the application may be about to delete: go on without detail.
                 if not self._whole:
                     log.warning("change journal: %s; everything counts as changed", error)
-                os.pwrite(self._flags, b"\1", _WHOLE_AT)
-            self._size += len(data)
+                self._note_whole()
             if key is not None:
                 self._noted.add(key)
 
-    def _open_next(self) -> None:
-        number = self._number + 1
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-        fd = os.open(self._path(number), flags, 0o600)
-        try:
-            os.write(fd, noting.SEGMENT_HEADER.pack(noting.MAGIC, self._boot))
-        except OSError:
-            os.close(fd)
-            self._path(number).unlink()
-            raise
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd, self._number, self._size = fd, number, noting.SEGMENT_HEADER.size
+    def _begin(self) -> None:
+        """Begin a segment; `_lock` is held (or nobody else is there yet)."""
+        self._segments.begin()
         self._noted = set()
+        numbers = self._segments.numbers()[:-1]
+        is_idle = self._together is None or not self._together.is_alive()
+        if is_idle and (
+            len(numbers) > SEGMENTS_MAX or self._segments.bytes_in(numbers[1:]) >= JOURNAL_SEGMENT_BYTES // 2
+        ):
+            self._together = threading.Thread(target=self._take_together, name="rfs-journal", daemon=True)
+            self._together.start()
 
-    def _write_base(self, number: int, entries: list[Entry]) -> None:
-        """Replace segment `number` by these entries, durably and at once."""
-        target = self._path(number)
-        temporary = target.with_name("base.new")
-        data = noting.SEGMENT_HEADER.pack(noting.MAGIC, self._boot) + b"".join(map(noting.encode, entries))
-        _write_durably(temporary, data)
-        os.replace(temporary, target)
-
-    def _numbers(self) -> list[int]:
-        return sorted(
-            int(name.removeprefix(_SEGMENT))
-            for name in os.listdir(self._directory)
-            if name.startswith(_SEGMENT) and name.removeprefix(_SEGMENT).isdigit()
-        )
-
-    def _path(self, number: int) -> Path:
-        return self._directory / f"{_SEGMENT}{number:012d}"
-
-    def _boot_of(self, number: int) -> bytes:
-        data = self._path(number).read_bytes()[: noting.SEGMENT_HEADER.size]
-        if len(data) < noting.SEGMENT_HEADER.size:
-            return b""
-        magic, boot = noting.SEGMENT_HEADER.unpack(data)
-        return bytes(boot) if magic == noting.MAGIC else b""
-
-    def _state(self) -> dict[str, object]:
+    def _take_together(self) -> None:
         try:
-            value = json.loads((self._directory / _STATE).read_text())
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            # An unreadable record of the last session means: nothing in common, compare everything.
-            log.warning("%s: %s; both copies will be compared", self._directory / _STATE, error)
-            return {}
-        return value if isinstance(value, dict) else {}
+            self.take_together()
+        except OSError as error:
+            # The segments stay as they are: more room, and nothing lost.
+            log.warning("change journal: segments cannot be taken together: %s", error)
 
-    def _write_state(self, value: dict[str, object]) -> None:
-        temporary = self._directory / (_STATE + ".new")
-        _write_durably(temporary, json.dumps(value).encode())
-        os.replace(temporary, self._directory / _STATE)
-        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    def _add_newer(self, result: PathSet, after: int) -> None:
+        with self._lock:
+            for number in self._segments.numbers():
+                if number > after:
+                    result.update(self._segments.read(number))
+            if self._whole:
+                for tree in range(self._trees):
+                    result.add(Entry(tree=tree, path=b"", extent=Extent.SUBTREE))
 
 
 def note_operation(journal: ChangeJournal, operation: ops.Operation) -> None:
@@ -295,7 +289,7 @@ def note_operation(journal: ChangeJournal, operation: ops.Operation) -> None:
     match operation:
         case ops.Write():
             journal.note_data(tree, path, operation.offset, len(operation.data))
-        case ops.Allocate():
+        case ops.Allocate() if not operation.is_shift:
             journal.note_data(tree, path, operation.offset, operation.length)
         case ops.SetMode() | ops.SetOwner() | ops.SetTimes() | ops.SetAttribute() | ops.RemoveAttribute():
             journal.note_attributes(tree, path)
@@ -307,7 +301,7 @@ def note_operation(journal: ChangeJournal, operation: ops.Operation) -> None:
         case ops.Rename():
             _note_name(journal, tree, path)
             _note_name(journal, tree, operation.target)
-        case ops.Truncate():
+        case ops.Truncate() | ops.Allocate():
             journal.note(tree, path)
         case _:
             _note_name(journal, tree, path)

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,9 +29,10 @@ from holdfast.ids import Epoch, Session
 
 from services.rfs import beneath
 from services.rfs.applied import AppliedState
-from services.rfs.changes import ChangeJournal, Stoppage
+from services.rfs.changes import ChangeJournal
+from services.rfs.copy_state import Stoppage
 from services.rfs.core.exclusion import exclusion
-from services.rfs.descriptors import FdStore
+from services.rfs.descriptors import FdStore, Inherited
 from services.rfs.engine import Engine, Promise
 from services.rfs.metrics import Rates
 from services.rfs.mountpoint import MountedTree, TreeSettings
@@ -39,7 +41,7 @@ from services.rfs.resync import Counts
 from services.rfs.secondary import PrimaryAddress, Secondary
 from services.rfs.stream import Window
 from services.rfs.survey import Survey
-from services.rfs.verify import Comparison
+from services.rfs.verdict import Comparison
 
 log = logging.getLogger("holdfast.rfs.control")
 
@@ -75,6 +77,7 @@ class Control:
         self._node = node
         self._places = places
         self._store = store
+        self._inherited = Inherited(store)
         self._clock = clock
         self._changed = changed
         self._order: ReplicateDirectories | None = None
@@ -120,10 +123,12 @@ class Control:
 
     def verify(self) -> Comparison:
         """Compare both copies (may be called from another thread); raises UnavailableError or RefusedError."""
-        primary = self._primary
-        if primary is None:
-            raise RefusedError("this node is not primary", hint="ask the primary to compare the copies")
-        return primary.verify()
+        primary, secondary = self._primary, self._secondary
+        if primary is not None:
+            return primary.verify()
+        if secondary is not None:
+            return secondary.verify()
+        raise RefusedError("this node is neither primary nor secondary", hint="start the module on both nodes")
 
     def directory(self, tree: int) -> str:
         """The path of a replicated directory, for messages."""
@@ -136,7 +141,7 @@ class Control:
         """Open journal, window and real directories, when that has not been done."""
         if self._open is not None:
             return
-        self._open = _Opened(self._places, settings, self._store, self._clock)
+        self._open = _Opened(self._places, settings, self._inherited, self._clock)
 
     def _become_off(self) -> None:
         self._end_roles(Promise.REFUSED)
@@ -352,41 +357,61 @@ class Control:
 class _Opened:
     """What is open while the node has a role: journal, window, engine, and the directories with their mounts."""
 
-    def __init__(self, places: Places, settings: ReplicationSettings, store: FdStore, clock: Clock) -> None:
+    def __init__(self, places: Places, settings: ReplicationSettings, inherited: Inherited, clock: Clock) -> None:
         places.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.window = Window(places.window)
-        self.state = AppliedState(places.applied)
-        self.journal = ChangeJournal(places.journal, trees=len(settings.directories))
-        self.journal.use_directories(tuple(directory.path for directory in settings.directories))
-        self.engine = Engine(self.window, self.journal)
         self.trees: list[MountedTree] = []
         self._devices: list[int | None] = []
         self.is_mounted = False
         self.is_writable = False
-        for index, directory in enumerate(settings.directories):
-            tree = MountedTree(
-                TreeSettings(
-                    index=index,
-                    directory=directory.path,
-                    runtime_directory=places.run_dir / f"tree-{index}",
-                    is_excluded=exclusion(directory.excluded, directory.excluded_patterns),
-                ),
-                self.engine,
-            )
-            device, root = store.take(f"device-{index}"), store.take(f"root-{index}")
-            if device is None or root is None:
-                device = root = None
-                # Never by path when a mount of ours stands: until this process serves it, that would wait for itself.
-                _check_directory(directory)
+        with ExitStack() as undo:
+            self.window = Window(places.window)
+            undo.callback(self.window.close)
+            self.state = AppliedState(places.applied)
+            undo.callback(self.state.close)
+            self.journal = ChangeJournal(places.journal, trees=len(settings.directories))
+            undo.callback(self.journal.close)
+            self.journal.use_directories(tuple(directory.path for directory in settings.directories))
+            self.engine = Engine(self.window, self.journal)
+            for index, directory in enumerate(settings.directories):
+                self._open_tree(index, directory, places, inherited, undo)
+            self.engine.use_roots([tree.root_fd for tree in self.trees])
+            self.survey = Survey(self.trees, self.journal, clock)
+            if self.survey.is_owed:
+                # What anybody changed meanwhile was no part of the stream: no session from before can go on.
+                self.engine.begin_session("", 0)
+                self.state.begin("", 0, 0)
+            undo.pop_all()
+
+    def _open_tree(
+        self, index: int, directory: ReplicatedDirectory, places: Places, inherited: Inherited, undo: ExitStack
+    ) -> None:
+        """Open one directory; `undo` gets what is to be done should a later one fail."""
+        tree = MountedTree(
+            TreeSettings(
+                index=index,
+                directory=directory.path,
+                runtime_directory=places.run_dir / f"tree-{index}",
+                is_excluded=exclusion(directory.excluded, directory.excluded_patterns),
+            ),
+            self.engine,
+        )
+        names = (f"device-{index}", f"root-{index}")
+        device, root = (inherited.take(name) for name in names)
+        if device is None or root is None:
+            for stray in (device, root):
+                if stray is not None:
+                    os.close(stray)
+            # Never by path when a mount of ours stands: until this process serves it, that would wait for itself.
+            _check_directory(directory)
+            tree.prepare(None)
+            undo.callback(os.close, tree.root_fd)
+            device = None
+        else:
             tree.prepare(root)
-            self.trees.append(tree)
-            self._devices.append(device)
-        self.engine.use_roots([tree.root_fd for tree in self.trees])
-        self.survey = Survey(self.trees, self.journal, clock)
-        if self.survey.is_owed:
-            # What anybody changed meanwhile was no part of the stream: no session from before can go on.
-            self.engine.begin_session("", 0)
-            self.state.begin("", 0, 0)
+            for name, fd in zip(names, (device, root), strict=True):
+                undo.callback(inherited.give_back, name, fd)
+        self.trees.append(tree)
+        self._devices.append(device)
 
     def mount(self, *, writable: bool, store: FdStore) -> None:
         """Mount all directories, or change whether applications may write."""
@@ -431,18 +456,27 @@ class _Opened:
             if report.was_busy:
                 users = ", ".join(f"{each.command}({each.pid})" for each in report.busy)
                 log.warning("%s was in use when it was unmounted: %s", tree.settings.directory, users)
+        self._settle_journal()
         self.journal.close()
         self.state.close()
         self.window.close()
         self.is_mounted = False
 
+    def _settle_journal(self) -> None:
+        try:
+            self.journal.settle()
+        except OSError as error:
+            log.warning(
+                "the change journal cannot be made durable: %s; after a reboot all metadata are compared", error
+            )
+
     def _note_stop(self, clock: Clock) -> None:
         found = [os.fstat(tree.root_fd) for tree in self.trees]
         try:
-            self.journal.note_stop(Stoppage(clock.wall_ns(), tuple((root.st_dev, root.st_ino) for root in found)))
+            self.journal.state.note_stop(Stoppage(clock.wall_ns(), tuple((root.st_dev, root.st_ino) for root in found)))
         except OSError as error:
             log.warning("the stop cannot be recorded: %s; both copies will be compared in full", error)
-            self.journal.forget_session()
+            self.journal.state.forget()
 
 
 def _check_directory(directory: ReplicatedDirectory) -> None:

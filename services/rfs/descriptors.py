@@ -29,3 +29,20 @@ class NoStore:
 
     def forget(self, name: str) -> None:
         return
+
+
+class Inherited:
+    """What an earlier worker left in the store: taken once, and kept for another attempt when the first one fails."""
+
+    def __init__(self, store: FdStore) -> None:
+        self._store = store
+        self._given_back: dict[str, int] = {}
+
+    def take(self, name: str) -> int | None:
+        """The descriptor, now the caller's; None when there is none (any more)."""
+        found = self._given_back.pop(name, None)
+        return self._store.take(name) if found is None else found
+
+    def give_back(self, name: str, fd: int) -> None:
+        """It could not be used yet. Closing it instead would leave a mount that nobody can serve."""
+        self._given_back[name] = fd

@@ -45,6 +45,10 @@ class Disk:
     def write(self, step: str, fd: int, data: Buffer) -> int:
         return os.write(fd, data)
 
+    def start_write_out(self, step: str, fd: int, offset: int, length: int) -> None:
+        """Begin to write a part of a file out; raises nothing, the next fsync tells."""
+        libc.start_write_out(fd, offset, length)
+
     def ftruncate(self, step: str, fd: int, size: int) -> None:
         os.ftruncate(fd, size)
 

@@ -62,6 +62,11 @@ class Engine:
 
     # What the file system calls.
 
+    @property
+    def position(self) -> int:
+        """How long the stream is; see ports.Replication."""
+        return self.window.head
+
     def record(self, operation: Operation) -> int:
         """Journal the change and put it into the stream; see ports.Replication."""
         if type(operation) is ops.Write:

@@ -17,6 +17,7 @@ from services.rfs.core.operations import Operation, SetTimes
 from services.rfs.disk import Disk
 from services.rfs.fuse import abi, codec
 from services.rfs.fuse.device import Request
+from services.rfs.intents import Intent, Intents
 from services.rfs.nodes import (
     DIRECTORY_KIND,
     HIDDEN_DIRECTORY,
@@ -35,6 +36,8 @@ IN = abi.IN_HEADER_BYTES
 
 LOCK_STRIPES = 64
 """Node locks are shared by id modulo this: far more than there are workers, so that two rarely meet by chance."""
+
+_WORD = (1 << 64) - 1
 
 RETRIES_MAX = 100
 """How often a name that moves away under us is looked for again before saying ESTALE."""
@@ -59,7 +62,14 @@ class FileSystem:
     """One mounted tree."""
 
     def __init__(
-        self, *, options: Options, root: Descriptor, nodes: NodeTable, disk: Disk, replication: Replication
+        self,
+        *,
+        options: Options,
+        root: Descriptor,
+        nodes: NodeTable,
+        intents: Intents,
+        disk: Disk,
+        replication: Replication,
     ) -> None:
         self.tree = options.tree
         self.options = options
@@ -71,6 +81,8 @@ class FileSystem:
         self.is_writable = False
         self.is_hiding = False
         self.session: codec.Session | None = None
+        self.intents = intents
+        self._position_at_start = replication.position
         self._locks = tuple(threading.RLock() for _ in range(LOCK_STRIPES))
         nodes.root.directory = Directory(root)
 
@@ -84,6 +96,10 @@ class FileSystem:
     def set_writable(self, writable: bool) -> None:
         """Change the mode; when it returns, no change begun under the old mode is still under way."""
         self.is_writable = writable
+        self.finish_changes()
+
+    def finish_changes(self) -> None:
+        """Return when every change that was begun before has been recorded; none of these locks may be held."""
         for lock in self._locks:
             with lock:
                 pass
@@ -214,6 +230,20 @@ class FileSystem:
                 return 0
             return self.replication.record(SetTimes(tree=self.tree, path=path, mtime_ns=mtime_ns, atime_ns=-1))
 
+    # -- requests that must not be carried out twice ----------------------------------------------------------
+
+    def intend(self, request: Request, before: int) -> None:
+        """Note what a request is about to change, as it is now; `order` is held until it is recorded."""
+        self.intents.note(_number(request), Intent(before=before & _WORD, position=self.replication.position))
+
+    def intended(self, request: Request) -> Intent | None:
+        """What a killed predecessor noted for a request that the kernel sends again."""
+        return self.intents.find(_number(request)) if request.is_resent else None
+
+    def was_recorded(self, intent: Intent) -> bool:
+        """Had the predecessor put the operation into the stream? Nothing else could, from noting to recording."""
+        return self._position_at_start > intent.position
+
     def wait(self, sequence: int) -> None:
         """A barrier: come back when everything up to here is safe. No lock may be held."""
         if sequence:
@@ -263,14 +293,15 @@ class FileSystem:
         """Give a file that is about to lose its last name a hidden one; None when it keeps another name."""
         if not self.may_be_open(node) or node.kind == DIRECTORY_KIND:
             return None
-        if self.disk.stat("hide.look", name, directory.descriptor.fd).st_nlink != 1:
+        links = self.disk.stat("hide.look", name, directory.descriptor.fd).st_nlink
+        made = self.find_hidden(node) if node.is_restored else None
+        if made is not None:
+            return made  # a predecessor was killed right after making it
+        if links != 1:
             return None
         hidden = b"%s%d" % (HIDDEN_PREFIX, node.id)
         self._make_hidden_directory()
-        try:
-            self.disk.link("hide.link", name, directory.descriptor.fd, hidden, self.root.fd)
-        except FileExistsError:
-            pass  # a predecessor was killed right after making it
+        self.disk.link("hide.link", name, directory.descriptor.fd, hidden, self.root.fd)
         return hidden
 
     def find_hidden(self, node: Node) -> bytes | None:
@@ -325,6 +356,11 @@ class KeptTimes:
 
     def __exit__(self, *_: object) -> None:
         self._disk.futime("hide.times", self._fd, self._status.st_atime_ns, self._status.st_mtime_ns)
+
+
+def _number(request: Request) -> int:
+    """The kernel's number of a request, the same when it is sent again."""
+    return request.unique & ~abi.UNIQUE_RESEND
 
 
 def killed_mode(mode: int) -> int:

@@ -12,12 +12,14 @@ import os
 RENAME_NOREPLACE = 1  # linux/fs.h
 RENAME_EXCHANGE = 2  # linux/fs.h
 RENAME_WHITEOUT = 4  # linux/fs.h
+SYNC_FILE_RANGE_WRITE = 2  # linux/fs.h
 CLONE_FS = 0x00000200  # linux/sched.h
 SYS_GETDENTS64 = {"x86_64": 217, "aarch64": 61}  # asm/unistd.h of each architecture
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _getdents64 = SYS_GETDENTS64.get(os.uname().machine, 61)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+_libc.sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
 _libc.syscall.restype = ctypes.c_long
 _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
@@ -50,6 +52,14 @@ def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
 def syncfs(fd: int) -> None:
     """syncfs(2); the descriptor must not be O_PATH."""
     _check(_libc.syncfs(fd))
+
+
+def start_write_out(fd: int, offset: int, length: int) -> None:
+    """Have the kernel begin to write a part of a file to the disk, without waiting (sync_file_range(2)).
+
+    Promises nothing and reports nothing: what goes wrong is kept by the kernel for the next fsync(2) of the file.
+    """
+    _libc.sync_file_range(fd, offset, length, SYNC_FILE_RANGE_WRITE)
 
 
 def getdents64(fd: int, buffer: bytearray) -> int:

@@ -20,7 +20,11 @@ from typing import Protocol, TypeVar
 
 from holdfast.errors import PeerError, UnavailableError
 
-PROTOCOL = 1
+from services.rfs.core.checksum import NAME as CHECKSUM
+
+PROTOCOL = 2
+"""Grows when a node that knows only the number before would misunderstand something. What it may ignore, as one more
+field of a greeting, leaves the number as it is."""
 _MAGIC = b"HOLDFAST-RFS\x00"
 _NONCE_BYTES = 16
 _PROOF_BYTES = 32
@@ -31,7 +35,10 @@ MESSAGE_BYTES_MAX = 16 << 20
 HANDSHAKE_TIMEOUT_S = 5.0
 DIAL_TIMEOUT_S = 2.0
 SOCKET_BUFFER_BYTES = 4 << 20
-"""Several of the largest writes under way; the kernel halves or caps it by net.core.wmem_max."""
+"""Several of the largest writes under way."""
+SO_SNDBUFFORCE = 32
+SO_RCVBUFFORCE = 33
+"""asm-generic/socket.h: as SO_SNDBUF and SO_RCVBUF, beyond net.core.wmem_max and rmem_max; need CAP_NET_ADMIN."""
 KEEPALIVE_S = 1
 KEEPALIVE_PROBES = 5
 """A silent peer is noticed after about KEEPALIVE_S * KEEPALIVE_PROBES; heartbeats notice it sooner."""
@@ -56,11 +63,12 @@ class Plain:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hello:
-    """What a secondary says of itself. purpose: `stream`, or `serve` for requests of session `session`.
+    """What a secondary says of itself. purpose: `stream`, `serve` for requests of session `session`, or `verify` to
+    have the copies compared in it.
 
     fence_epoch: streams of primaries with a lower epoch are refused. session, position: the stream it can resume.
     last_session: where its change journal begins. rebooted: its journal spans a restart of the machine.
-    full: its operator wants all contents compared, whatever the journals say.
+    full: its operator wants all contents compared, whatever the journals say. checksum: how it computes checksums.
     """
 
     module: str
@@ -73,6 +81,7 @@ class Hello:
     rebooted: bool = False
     full: bool = False
     protocol: int = PROTOCOL
+    checksum: str = CHECKSUM
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +96,7 @@ class Welcome:
     resumed: bool = False
     on_disk: bool = True
     readers: int = 1
+    protocol: int = PROTOCOL
 
 
 _Said = TypeVar("_Said", Hello, Welcome)
@@ -124,8 +134,6 @@ def tune(connection: socket.socket, send_timeout_ms: int) -> None:
     """No delay for small messages, big buffers, and an end for connections whose other side is gone."""
     options = (
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-        (socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES),
-        (socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES),
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
         (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S),
         (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S),
@@ -134,6 +142,11 @@ def tune(connection: socket.socket, send_timeout_ms: int) -> None:
     )
     for level, option, value in options:
         connection.setsockopt(level, option, value)
+    for option in (SO_SNDBUFFORCE, SO_RCVBUFFORCE):
+        try:
+            connection.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
+        except PermissionError:
+            return  # A size that is capped low would be worse than the kernel's own choice, which grows with the need.
 
 
 def greet(connection: socket.socket, key: bytes, decide: Callable[[Hello], Welcome]) -> tuple[Hello, Welcome]:
@@ -145,11 +158,18 @@ def greet(connection: socket.socket, key: bytes, decide: Callable[[Hello], Welco
     said, proof = message[:-_PROOF_BYTES], message[-_PROOF_BYTES:]
     if not hmac.compare_digest(proof, _proof(key, b"secondary", nonce, said)):
         raise PeerError("a connection to the replication port does not hold the module's key")
-    its_nonce, hello = said[:_NONCE_BYTES], _parsed(said[_NONCE_BYTES:], Hello)
-    welcome = decide(hello)
+    its_nonce, values = said[:_NONCE_BYTES], _object(said[_NONCE_BYTES:])
+    hello = None
+    if values.get("protocol") == PROTOCOL:
+        hello = _parsed(values, Hello)
+        welcome = decide(hello)
+    else:
+        welcome = Welcome(accepted=False, reason=_other_protocol(PROTOCOL, values.get("protocol")))
     answer = json.dumps(asdict(welcome)).encode()
     send_message(connection, answer + _proof(key, b"primary", its_nonce + nonce, answer))
     connection.settimeout(None)
+    if hello is None:
+        raise PeerError(welcome.reason)
     return hello, welcome
 
 
@@ -197,26 +217,44 @@ def _introduce(connection: socket.socket, key: bytes, hello: Hello) -> Welcome:
     answer, proof = message[:-_PROOF_BYTES], message[-_PROOF_BYTES:]
     if not hmac.compare_digest(proof, _proof(key, b"primary", own_nonce + nonce, answer)):
         raise PeerError("the primary's rfs does not hold the module's key")
-    return _parsed(answer, Welcome)
+    values = _object(answer)
+    if values.get("accepted") is True and values.get("protocol") != PROTOCOL:
+        raise PeerError(_other_protocol(values.get("protocol"), PROTOCOL))
+    return _parsed(values, Welcome)
+
+
+def _other_protocol(primary: object, secondary: object) -> str:
+    return (
+        f"the primary speaks version {primary} of the replication protocol and the secondary version {secondary}:"
+        " install the same version on both nodes"
+    )
 
 
 def _proof(key: bytes, speaker: bytes, nonce: bytes, said: bytes) -> bytes:
     return hmac.digest(key, b"|".join((speaker, nonce, said)), hashlib.sha256)
 
 
-def _parsed(data: bytes, kind: type[_Said]) -> _Said:
-    """An authenticated peer's JSON as a dataclass; field by field, so that a wrong type is its error and not ours."""
+def _object(data: bytes) -> dict[str, object]:
+    """An authenticated peer's JSON object."""
     try:
         values = json.loads(data)
     except ValueError as error:
         raise PeerError("a handshake that is not JSON") from error
     if not isinstance(values, dict):
         raise PeerError("a handshake that is no JSON object")
+    return values
+
+
+def _parsed(values: dict[str, object], kind: type[_Said]) -> _Said:
+    """The object as a dataclass; field by field, so that a wrong type is the peer's error and not ours.
+
+    What a later version says beyond the known fields is ignored.
+    """
     known = {field.name: field.type for field in fields(kind)}
     for name, value in values.items():
-        if name not in known or type(value).__name__ != known[name]:
+        if name in known and type(value).__name__ != known[name]:
             raise PeerError(f"a handshake with {name}={value!r}")
     try:
-        return kind(**values)
+        return kind(**{name: value for name, value in values.items() if name in known})  # type: ignore[arg-type]
     except TypeError as error:
         raise PeerError(f"an incomplete handshake: {error}") from error

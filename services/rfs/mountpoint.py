@@ -21,12 +21,15 @@ from services.rfs.fuse import codec, mount
 from services.rfs.fuse.device import Device, Request, open_device
 from services.rfs.fuse.mount import BusyProcess
 from services.rfs.handlers import files
+from services.rfs.intents import Intents
 from services.rfs.node_map import NodeMap
 from services.rfs.nodes import DIRECTORY_KIND, REGULAR_KIND, Descriptor, NodeTable
 from services.rfs.ports import Replication
 from services.rfs.workers import OperationCount, Workers
 
 log = logging.getLogger(__name__)
+
+_RUNTIME_FILES = ("nodes", "intents", "session.json")
 
 UNMOUNT_TRIES = 10
 UNMOUNT_PAUSE_S = 0.05
@@ -113,9 +116,9 @@ class MountedTree:
         runtime.mkdir(parents=True, exist_ok=True)
         is_first = device_fd is None
         if is_first:
-            for name in ("nodes", "session.json"):
+            for name in _RUNTIME_FILES:
                 (runtime / name).unlink(missing_ok=True)
-        fs = self._file_system(NodeMap(runtime / "nodes"))
+        fs = self._file_system(NodeMap(runtime / "nodes"), Intents(runtime / "intents"))
         fs.is_writable = writable
         self._fs = fs
         if is_first:
@@ -130,11 +133,13 @@ class MountedTree:
             self._device.resend_pending()
         self._workers.start()
 
-    def _file_system(self, node_map: NodeMap) -> FileSystem:
+    def _file_system(self, node_map: NodeMap, intents: Intents) -> FileSystem:
         root = Descriptor(os.dup(self.root_fd))
         nodes = NodeTable(node_map, os.fstat(root.fd), self.settings.is_excluded)
         options = Options(tree=self.index, write_back=self.settings.write_back)
-        return FileSystem(options=options, root=root, nodes=nodes, disk=self._disk, replication=self._replication)
+        return FileSystem(
+            options=options, root=root, nodes=nodes, intents=intents, disk=self._disk, replication=self._replication
+        )
 
     def _mount(self, fs: FileSystem) -> None:
         assert self._workers is not None
@@ -174,11 +179,12 @@ class MountedTree:
             return MountReport(was_busy=bool(busy), busy=busy)
         self._fs.remove_all_hidden()
         self._fs.nodes.close()
+        self._fs.intents.close()
         os.close(self.device_fd)
         os.close(self.root_fd)
         self.device_fd = self.root_fd = -1
         self._fs = self._device = self._workers = None
-        for name in ("nodes", "session.json"):
+        for name in _RUNTIME_FILES:
             (self.settings.runtime_directory / name).unlink(missing_ok=True)
         return MountReport(was_busy=bool(busy), busy=busy)
 
@@ -231,6 +237,11 @@ class MountedTree:
             return
         with contextlib.suppress(OSError):  # it was removed meanwhile: then there is no time to tell
             files.settle(self._fs, node)
+
+    def finish_changes(self) -> None:
+        """Return when every change that an application had begun has been recorded."""
+        if self._fs is not None:
+            self._fs.finish_changes()
 
     def _has_changed(self, parent_fd: int, name: bytes, key: int) -> bool:
         """True unless the name still shows the same inode."""

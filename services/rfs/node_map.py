@@ -80,7 +80,7 @@ class NodeMap:
         return taken
 
     def add(self, kind: int, node_id: int, parent_id: int, inode: int, device: int, lookups: int, name: bytes) -> int:
-        """Store a name and return its slot."""
+        """Store a name and return its slot; it counts from the next `publish` on."""
         length = (RECORD.size + len(name) + 7) & ~7
         if self._tail + length > len(self._map):
             self._grow()
@@ -89,8 +89,11 @@ class NodeMap:
         self._map[slot + RECORD.size : slot + RECORD.size + len(name)] = name
         self._tail = slot + length
         self._live_bytes += length
-        TAIL.pack_into(self._map, 8, self._tail)
         return slot
+
+    def publish(self) -> None:
+        """Have everything that was added count, at once."""
+        TAIL.pack_into(self._map, 8, self._tail)
 
     def count(self, slot: int, lookups: int) -> None:
         """Store how often the kernel has looked the node up."""
@@ -146,6 +149,7 @@ class NodeMap:
                 stored.lookups,
                 stored.name,
             )
+        fresh.publish()
         TAIL.pack_into(fresh._map, 16, self.next_id)
         os.replace(beside, self._path)
         self.close()

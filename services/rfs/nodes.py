@@ -308,14 +308,16 @@ class NodeTable:
             return self._drop(parent, name)
 
     def hide(self, node: Node, name: bytes) -> None:
-        """A deleted file lives on under a hidden name in the top directory."""
+        """A deleted file lives on under a hidden name in the top directory; it may have been hidden before."""
         with self._lock:
-            for parent, known_name in self.names_of(node):
-                self._drop(parent, known_name)
+            others = [place for place in self.names_of(node) if place != (self.root, name)]
             node.is_hidden = True
             if self._by_key.get(node.key) is node:
                 del self._by_key[node.key]
-            self._add_name(node, self.root, name)
+            if self.child(self.root, name) is not node:
+                self._add_name(node, self.root, name)
+            for parent, known_name in others:
+                self._drop(parent, known_name)
 
     def move(self, parent: Node, name: bytes, target_parent: Node, target_name: bytes) -> None:
         """A name was renamed, replacing what was there."""
@@ -336,20 +338,25 @@ class NodeTable:
                 self._epoch += 1
 
     def exchange(self, parent: Node, name: bytes, target_parent: Node, target_name: bytes) -> None:
-        """Two names changed places."""
+        """Two names changed places; both new records count at once, before the old ones are cleared."""
         with self._lock:
-            first, second = _children(parent).get(name), _children(target_parent).get(target_name)
-            for node, place, node_name in ((first, parent, name), (second, target_parent, target_name)):
-                if node is not None:
-                    self._drop(place, node_name)
-            if first is not None:
-                self._add_name(first, target_parent, target_name)
-            if second is not None:
-                self._add_name(second, parent, name)
+            here, there = (parent, name), (target_parent, target_name)
+            both = [(self.child(*here), *there), (self.child(*there), *here)]
+            stored = [(node, at, to, self._store(node, at, to)) for node, at, to in both if node is not None]
+            self._map.publish()
+            self._drop(*here)
+            self._drop(*there)
+            for node, at, to, slot in stored:
+                self._attach(node, at, to, slot)
             self._epoch += 1
 
     def _add_name(self, node: Node, parent: Node, name: bytes) -> None:
-        slot = self._map.add(
+        slot = self._store(node, parent, name)
+        self._map.publish()
+        self._attach(node, parent, name, slot)
+
+    def _store(self, node: Node, parent: Node, name: bytes) -> int:
+        return self._map.add(
             node.kind,
             node.id,
             parent.id,
@@ -358,10 +365,11 @@ class NodeTable:
             node.lookups,
             name,
         )
-        self._attach(node, parent, name, slot)
 
     def _attach(self, node: Node, parent: Node, name: bytes, slot: int) -> None:
         _children(parent)[name] = node
+        if not node.is_hidden:
+            self._by_key.setdefault(node.key, node)
         if node.parent is None:
             node.parent, node.name, node.slot = parent, name, slot
             node.path_epoch = -1

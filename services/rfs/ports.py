@@ -21,6 +21,10 @@ class Replication(Protocol):
 
     order: threading.RLock
 
+    @property
+    def position(self) -> int:
+        """How long the stream is; it grows with what is recorded, also across a worker's death."""
+
     def record(self, operation: Operation) -> int:
         """Append to the stream (and to the change journal) and return its sequence number.
 
@@ -73,6 +77,12 @@ class Tree(Protocol):
         """Record the modification time of a file that was written and not yet synchronised or closed (primary).
 
         Data are recorded as they are written, their time with the next fsync or close: until then it differs.
+        """
+
+    def finish_changes(self) -> None:
+        """Return when every change that an application had begun, and noted, has been recorded too (primary).
+
+        Must not be called with a lock of the file system or `order` held.
         """
 
 

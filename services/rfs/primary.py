@@ -17,16 +17,19 @@ from dataclasses import dataclass, replace
 from holdfast.clock import Clock
 from holdfast.errors import EnvironmentFaultError, HoldfastError, PeerError, UnavailableError
 
-from services.rfs import beneath, link
+from services.rfs import beneath, link, verdict
 from services.rfs.asking import Asking
-from services.rfs.core.markers import Checkpoint, InStep
+from services.rfs.core import checksum
+from services.rfs.core.markers import Checkpoint, Confirmed, InStep
+from services.rfs.core.paths import Entry
 from services.rfs.engine import Engine, Promise
 from services.rfs.link import Hello, Welcome
 from services.rfs.outlet import Outlet
 from services.rfs.ports import Tree
 from services.rfs.resync import Counts, Plan, Resync
 from services.rfs.throttle import Throttle
-from services.rfs.verify import Comparison, Verifier
+from services.rfs.verdict import Comparison
+from services.rfs.verify import Verifier
 
 log = logging.getLogger("holdfast.rfs.primary")
 
@@ -35,6 +38,12 @@ GREETINGS_MAX = 16
 LISTEN_BACKLOG = 16
 CHECKPOINT_PERIOD_S = 30.0
 """Bounds what the activity log covers, and so what is compared after a crash of either machine."""
+CHECKPOINT_QUIET_S = 2.0
+"""When nothing was changed for so long, a checkpoint costs next to nothing and leaves nothing to compare."""
+CHECKPOINT_PAUSE_S = 5.0
+"""At least so long from one checkpoint to the next: each makes both disks write what they would rather write later."""
+CHECKPOINT_PATHS = 2000
+"""With so many paths noted the next checkpoint does not wait for the period: comparing them takes about a second."""
 CHECKPOINT_WAIT_S = 60.0
 
 
@@ -80,8 +89,10 @@ class Primary:
         self._resync: Resync | None = None
         self._threads: list[threading.Thread] = []
         self._checkpoints = itertools.count(1)
-        self._previous_segment = -1
+        self._checkpointing = threading.Lock()
+        self._inherits = True
         self._checkpointed_at = -1
+        self._confirmed_at = -1
         self._ordered = ""
         self.surveyed: Callable[[threading.Event], bool] = lambda ended: True
         """Blocks until the change journal knows what was changed while stopped; False when the event came first."""
@@ -166,13 +177,8 @@ class Primary:
             log.error("%s", self.failed)
             self._changed()
             return
-        if self._engine.promise is Promise.PEER:
-            with self._engine.order:
-                position = self._engine.append(Checkpoint(number=next(self._checkpoints)))
-            while not self._engine.wait_applied(position, 1.0, self._seconds):
-                if self._ended.is_set() or self._engine.promise is not Promise.PEER:
-                    return
-                self._ended.wait(0.05)
+        if self._engine.promise is Promise.PEER and not self._confirm_drain():
+            return
         self.drained_session = session
         self.failed = ""
         self._changed()
@@ -264,6 +270,8 @@ class Primary:
                 connection.close()
             elif hello.purpose == "stream":
                 self._take_stream(connection, hello, welcome)
+            elif hello.purpose == "verify":
+                self._answer_verify(connection)
             else:
                 self._take_serving(connection, hello)
         except (OSError, PeerError) as error:
@@ -275,15 +283,20 @@ class Primary:
     def _decide(self, hello: Hello) -> Welcome:
         settings = self._settings
         window = self._engine.window
-        if hello.module != settings.module or hello.protocol != link.PROTOCOL:
-            return Welcome(accepted=False, reason=f"this is module {settings.module}, protocol {link.PROTOCOL}")
+        if hello.module != settings.module:
+            return Welcome(accepted=False, reason=f"this is module {settings.module}")
+        if hello.checksum != checksum.NAME:
+            return Welcome(
+                accepted=False,
+                reason=f"checksums by {hello.checksum} there and {checksum.NAME} here: liblzma5 is missing on one node",
+            )
         if hello.fence_epoch > settings.epoch:
             return Welcome(
                 accepted=False,
                 reason=f"the primary's epoch {settings.epoch} is older than {hello.fence_epoch}",
                 epoch=settings.epoch,
             )
-        if hello.purpose == "serve":
+        if hello.purpose in ("serve", "verify"):
             accepted = self._asking is not None and hello.session == window.session
             return Welcome(accepted=accepted, reason="" if accepted else "the session has ended")
         with self._lock:
@@ -363,6 +376,15 @@ class Primary:
                 return
             self._asking.add(connection)
 
+    def _answer_verify(self, connection: socket.socket) -> None:
+        """The secondary's operator asks for a comparison: the same one, whichever node is asked."""
+        try:
+            found = self.verify()
+        except (HoldfastError, OSError) as error:
+            found = Comparison(error=str(error))
+        with connection:
+            link.send_message(connection, verdict.encode(found))
+
     def _plan(self, hello: Hello) -> Plan:
         journal = self._engine.journal
         common = hello.last_session != "" and hello.last_session == journal.last_session
@@ -425,35 +447,90 @@ class Primary:
     # Checkpoints.
 
     def checkpoint(self, timeout_s: float) -> bool:
-        """Make both copies durable, then forget older notes except what is still pending; False when not confirmed."""
+        """Make both copies durable, then have both forget older notes except what is still pending.
+
+        False when the secondary does not confirm in time; nothing is forgotten then.
+        """
         engine = self._engine
-        with engine.order:
-            if not engine.streaming:
+        with self._checkpointing:
+            with engine.order:
+                if not engine.streaming:
+                    return False
+                resync = self._resync
+                remaining = [] if resync is None else resync.remaining()
+                segment = self._rotate()
+                number = next(self._checkpoints)
+                position = engine.append(Checkpoint(number=number))
+            for tree in self._trees:
+                # What was noted before the rotation and is recorded after it is noted again, in the new segment.
+                tree.finish_changes()
+            self._sync_trees()
+            if not engine.wait_applied(position, timeout_s, self._seconds):
                 return False
-            resync = self._resync
-            remaining = [] if resync is None else resync.remaining()
-            segment = engine.journal.rotate()
-            position = engine.append(Checkpoint(number=next(self._checkpoints)))
-        self._sync_trees()
-        if not engine.wait_applied(position, timeout_s, self._seconds):
+            if segment >= 0 and self._forget(segment, remaining):
+                with engine.order:
+                    is_quiet = engine.window.head == position
+                    self._confirmed_at = engine.append(Confirmed(number=number))
+                    self._checkpointed_at = self._confirmed_at if is_quiet else position
+                engine.push()
+            return True
+
+    def _rotate(self) -> int:
+        """Begin a new segment of notes; -1 when there is no room for one, and then nothing is forgotten."""
+        try:
+            return self._engine.journal.rotate()
+        except OSError as error:
+            log.warning("the change journal keeps its notes beyond a checkpoint: %s", error)
+            return -1
+
+    def _forget(self, segment: int, remaining: list[Entry]) -> bool:
+        """Drop the notes up to `segment`; at the first checkpoint, not what an earlier worker has left.
+
+        It may have been killed between noting and recording, and the kernel sends the request again only to us.
+        """
+        journal = self._engine.journal
+        inherits, self._inherits = self._inherits, False
+        if inherits:
             return False
-        # One checkpoint late: a change that was noted before it and recorded after it must stay noted.
-        previous, self._previous_segment = self._previous_segment, segment
-        if previous >= 0:
-            engine.journal.drop_through(previous, remaining)
-            engine.journal.rebooted = engine.journal.rebooted and bool(remaining)
-        self._checkpointed_at = position
+        try:
+            journal.drop_through(segment, remaining)
+        except OSError as error:
+            log.warning("the change journal keeps its notes beyond a checkpoint: %s", error)
+            return False
+        journal.rebooted = journal.rebooted and bool(remaining)
+        return True
+
+    def _confirm_drain(self) -> bool:
+        """Have everything applied and durable on both sides and no note left; False when the order changes before."""
+        engine = self._engine
+        while not (
+            self.checkpoint(CHECKPOINT_WAIT_S)
+            and engine.wait_applied(self._confirmed_at, CHECKPOINT_WAIT_S, self._seconds)
+        ):
+            if self._ended.is_set() or engine.promise is not Promise.PEER:
+                return False
+            self._ended.wait(0.05)
         return True
 
     def _keep_checkpoints(self) -> None:
-        while not self._ended.wait(CHECKPOINT_PERIOD_S):
-            engine = self._engine
-            if engine.streaming and engine.connected and engine.window.head != self._checkpointed_at:
-                try:
-                    self.checkpoint(CHECKPOINT_WAIT_S)
-                except OSError as error:
-                    # Older notes are kept then, which costs a longer resync and nothing else.
-                    log.warning("a checkpoint was not made: %s", error)
+        head, changed_at_s, checkpointed_at_s = -1, 0.0, self._seconds()
+        while not self._ended.wait(1.0):
+            engine, now_s = self._engine, self._seconds()
+            if engine.window.head != head:
+                head, changed_at_s = engine.window.head, now_s
+            since_s = now_s - checkpointed_at_s
+            is_due = since_s >= CHECKPOINT_PERIOD_S or (
+                since_s >= CHECKPOINT_PAUSE_S
+                and (now_s - changed_at_s >= CHECKPOINT_QUIET_S or engine.journal.noted >= CHECKPOINT_PATHS)
+            )
+            if not is_due or not engine.streaming or not engine.connected or head == self._checkpointed_at:
+                continue
+            checkpointed_at_s = now_s
+            try:
+                self.checkpoint(CHECKPOINT_WAIT_S)
+            except OSError as error:
+                # Older notes are kept then, which costs a longer resync and nothing else.
+                log.warning("a checkpoint was not made: %s", error)
 
     def _sync_trees(self) -> None:
         for tree in self._trees:

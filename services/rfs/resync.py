@@ -27,12 +27,15 @@ from services.rfs.core.paths import Change, Entry, Extent
 from services.rfs.core.pending import Pending
 from services.rfs.core.rows import Row, attributes_equal
 from services.rfs.engine import Engine
+from services.rfs.linked import LinkedFiles
 from services.rfs.ports import Tree
 from services.rfs.throttle import Throttle
 
 log = logging.getLogger("holdfast.rfs.resync")
 
 ROWS_PER_REQUEST = 1000
+FOUND_MAX = 50_000
+"""Differing paths found by comparing before they are made equal; what was not compared by then is left for later."""
 PIECE_BYTES = 256 << 10
 """Copied under one hold of `order` in files of more than one zone: an application's operation waits for this."""
 AHEAD_BYTES = 8 << 20
@@ -47,6 +50,8 @@ PATIENT_ROUNDS = 8
 HELD_PATHS_MAX = 500
 HELD_BYTES_MAX = 32 << 20
 """Limits of what is copied while applications wait: some tenths of a second."""
+HELD_ROUNDS = 3
+"""A name of a file with several is looked at, then the contents under the leading name, then the name again."""
 
 
 @dataclass(slots=True)
@@ -59,7 +64,11 @@ class Counts:
     bytes_done: int = 0
     bytes_total: int = 0
     bytes_sent: int = 0
+    entries: int = 0
+    """Paths that the journals named at the beginning."""
     compared: int = 0
+    """Names whose metadata were compared because a whole directory was."""
+    bytes_compared: int = 0
     started_ns: int = 0
 
 
@@ -104,8 +113,9 @@ class Resync:
         self._pending: Pending | None = None
         self._ended = threading.Event()
         self._directories: set[tuple[int, bytes]] = set()
-        self._leaders: dict[tuple[int, int], bytes] = {}
-        self._names: dict[int, dict[int, list[bytes]]] = {}
+        self._linked = LinkedFiles(trees, asking)
+        self._firsts: dict[int, tuple[dict[int, bytes], dict[int, bytes]]] = {}
+        """Under which name each file with several names was first met, here and there, by tree."""
         self.counts = Counts(kind=plan.kind, started_ns=clock.mono_ns())
 
     def end(self) -> None:
@@ -127,7 +137,8 @@ class Resync:
             entries += list(journal.entries(after=before).entries())
             self._pending = Pending(iter(entries), self._is_directory)
             self._engine.start_stream(self._pending)
-        log.info("resync begins: %s, %d entries", self._plan.kind, len(self._pending.set))
+        self.counts.entries = len(self._pending.set)
+        log.info("resync begins: %s, %d entries", self._plan.kind, self.counts.entries)
         with ThreadPoolExecutor(self._readers, thread_name_prefix="rfs-resync") as pool:
             try:
                 rounds = 0
@@ -169,12 +180,16 @@ class Resync:
         """Look at everything that is pending now, once."""
         with self._engine.order:
             subtrees = pending.set.subtrees()
+        self._wait_until_applied()
         for tree, top, extent in subtrees:
             self._compare(pending, tree, top, extent)
+            if len(pending.set) > FOUND_MAX:
+                break
         with self._engine.order:
             # After comparing: a path from the journal may lie below a directory that the secondary turned out to lack.
             paths = pending.set.paths()
         if paths:
+            self._wait_until_applied()
             self._equalise_all(pending, paths, pool)
         elif not subtrees:
             self._ended.wait(_ROUND_PAUSE_S)
@@ -188,7 +203,10 @@ class Resync:
                 return False
             if sum(self._size(tree, path) for tree, path in paths) > HELD_BYTES_MAX:
                 return False
-            self._round(pending, None)
+            for _ in range(HELD_ROUNDS):
+                self._round(pending, None)
+                if pending.is_empty:
+                    break
             return True
 
     # Comparing whole subtrees.
@@ -198,10 +216,16 @@ class Resync:
         contents = extent is Extent.SUBTREE_FULL
         port = self._trees[tree]
         found: list[Entry] = [Entry(tree=tree, path=top, extent=Extent.WHOLE if top else Extent.ATTRIBUTES)]
-        firsts: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})
-        shown = [(top, self._asking.listing(tree, top))] if extent is Extent.LISTING else self._asking.walk(tree, top)
+        firsts = self._firsts.setdefault(tree, ({}, {}))
+        unseen: set[bytes] = set()
+        shown = iter([(top, self._asking.listing(tree, top))])
+        if extent is not Extent.LISTING:
+            shown = self._asking.walk(tree, top)
         for directory, theirs in shown:
             self._check()
+            if len(found) > FOUND_MAX:
+                continue  # The answer is read to its end, so that its connection can be used again.
+            unseen.discard(directory)
             ours = rows.rows_in(port.root_fd, directory, port.is_excluded)
             if ours is None:
                 continue
@@ -209,10 +233,14 @@ class Resync:
             for path, one, other in _paired(directory, ours, theirs):
                 if _differs(path, one, other, firsts) or (contents and one is not None and one.is_regular):
                     found.append(Entry(tree=tree, path=path, extent=Extent.WHOLE))
+                if one is not None and other is not None and one.is_directory and other.is_directory:
+                    unseen.add(path)
+        if extent is not Extent.LISTING:
+            found += [Entry(tree=tree, path=path, extent=extent) for path in unseen]
         with self._engine.order:
+            pending.set.discard_subtree(tree, top, extent)
             for entry in found:
                 pending.set.add(entry)
-            pending.set.discard_subtree(tree, top, extent)
 
     # Making single paths equal.
 
@@ -251,17 +279,20 @@ class Resync:
                 pending.equal(tree, path)
             return True
         ours = rows.row_at(port.root_fd, path)
+        self._linked.learn(tree, ours)
         if ours is not None and ours.is_directory and (theirs is None or not theirs.is_directory):
-            self._add_everything_below(pending, tree, path)
+            # The secondary has no such directory: what is below it here is found by comparing, when it has one.
+            with self._engine.order:
+                pending.set.add(Entry(tree=tree, path=path, extent=Extent.SUBTREE))
         with self._engine.order:
             if pending.set.change(tree, path) is None:
                 return True
             ours = rows.row_at(port.root_fd, path)
             if ours is not None and ours.is_regular:
-                leader = self._leader_of(pending, tree, path, ours)
+                leader = self._linked.leader_of(pending, tree, path, ours)
                 if leader == path:
                     return False
-                if pending.set.covers(tree, leader):
+                if self._linked.hand_over(pending, tree, path, leader) or pending.set.covers(tree, leader):
                     return True  # A later round, when the other name is equal.
                 self._emit(tree, path, ours, theirs, link_to=leader, keep=True)
             elif ours is None:
@@ -276,46 +307,6 @@ class Resync:
         self.counts.files_done += 1
         return True
 
-    def _add_everything_below(self, pending: Pending, tree: int, top: bytes) -> None:
-        """The secondary has no such directory: all that is below it here is to be copied."""
-        port = self._trees[tree]
-        with self._engine.order:
-            pending.set.add(Entry(tree=tree, path=top, extent=Extent.WHOLE))
-        for directory, found in rows.walk(port.root_fd, top, port.is_excluded):
-            self._check()
-            with self._engine.order:
-                for row in found:
-                    path = rows.join(directory, row.name)
-                    pending.set.add(Entry(tree=tree, path=path, extent=Extent.WHOLE))
-
-    def _leader_of(self, pending: Pending, tree: int, path: bytes, ours: Row) -> bytes:
-        """The name whose contents are copied for all names of a file: `path` itself when it has no other."""
-        if ours.links < 2:
-            return path
-        key = (tree, ours.inode)
-        leader = self._leaders.get(key, path)
-        if leader != path:
-            there = rows.row_at(self._trees[tree].root_fd, leader)
-            if there is not None and there.inode == ours.inode:
-                return leader
-        self._leaders[key] = path
-        for name in self._names_in(tree).get(ours.inode, ()):
-            if name != path:
-                pending.set.add(Entry(tree=tree, path=name, extent=Extent.ATTRIBUTES))
-        return path
-
-    def _names_in(self, tree: int) -> dict[int, list[bytes]]:
-        """All names of files with several names, found by one walk when the first such file is met."""
-        if tree not in self._names:
-            names: dict[int, list[bytes]] = {}
-            port = self._trees[tree]
-            for directory, found in rows.walk(port.root_fd, b"", port.is_excluded):
-                for row in found:
-                    if row.is_regular and row.links > 1:
-                        names.setdefault(row.inode, []).append(rows.join(directory, row.name))
-            self._names[tree] = names
-        return self._names[tree]
-
     def _emit(
         self,
         tree: int,
@@ -325,6 +316,7 @@ class Resync:
         *,
         link_to: bytes = b"",
         keep: bool,
+        apart: bool = False,
     ) -> None:
         """Put an Equalise of the path as it is now into the stream; `order` is held."""
         parent, name = beneath.split(path) if path else (b"", b".")
@@ -348,7 +340,7 @@ class Resync:
                 device=ours.device,
                 target=target,
                 link_to=link_to,
-                single=ours.links == 1,
+                single=apart or ours.links == 1,
                 keep=keep and theirs is not None,
                 attributes=attributes,
             )
@@ -380,11 +372,12 @@ class Resync:
         if fd is None:
             return  # It is something else by now; the next round sees what.
         try:
+            apart = self._linked.is_shared_otherwise(tree, path, theirs)
             known = theirs if theirs is not None and theirs.is_regular else None
-            differing, filled = self._differing(fd, tree, path, change, known)
+            differing, filled = self._differing(fd, tree, path, change, known, apart=apart)
             self._wait_for_room(min(len(differing), 1) * min(ZONE_BYTES, os.fstat(fd).st_size))
             with self._engine.order:
-                zones = self._admit(pending, tree, path, theirs, fd, differing)
+                zones = self._admit(pending, tree, path, theirs, fd, differing, apart=apart)
                 if zones is None:
                     return
                 if len(zones) <= 1:
@@ -396,13 +389,18 @@ class Resync:
             os.close(fd)
 
     def _differing(
-        self, fd: int, tree: int, path: bytes, change: Change, theirs: Row | None
+        self, fd: int, tree: int, path: bytes, change: Change, theirs: Row | None, *, apart: bool
     ) -> tuple[set[int], set[int]]:
-        """Zones that differ, and zones where the secondary has bytes; for a file it lacks, all that hold data."""
+        """Zones that differ, and zones where the secondary has bytes; for a file it lacks, all that hold data.
+
+        apart: the secondary's file is also another one, which may change at any time, so nothing of it is trusted.
+        """
         size = os.fstat(fd).st_size
         count = -(-size // ZONE_BYTES)
         if theirs is None or theirs.size == 0:
             return set(range(count)), set()
+        if apart:
+            return set(range(count)), set(range(count))
         wanted = set(range(count)) if change.zones is None else {zone for zone in change.zones if zone < count}
         if theirs.size != size:
             wanted |= set(range(min(size, theirs.size) // ZONE_BYTES, count))
@@ -411,6 +409,7 @@ class Resync:
         differing = set()
         for zone, digest in zip(zones, digests, strict=True):
             self._check()
+            self.counts.bytes_compared += ZONE_BYTES
             if rows.hash_zone(fd, zone) != digest:
                 differing.add(zone)
             else:
@@ -418,7 +417,15 @@ class Resync:
         return differing, {zone for zone, digest in zip(zones, digests, strict=True) if digest}
 
     def _admit(
-        self, pending: Pending, tree: int, path: bytes, theirs: Row | None, fd: int, differing: set[int]
+        self,
+        pending: Pending,
+        tree: int,
+        path: bytes,
+        theirs: Row | None,
+        fd: int,
+        differing: set[int],
+        *,
+        apart: bool,
     ) -> list[int] | None:
         """Let the file into the stream; return the zones to copy, None when it is no more what was looked at."""
         with self._engine.order:
@@ -426,14 +433,16 @@ class Resync:
             if touched is None:
                 return None
             ours = rows.row_at(self._trees[tree].root_fd, path)
-            if ours is None or ours.inode != os.fstat(fd).st_ino:
+            is_other = ours is None or ours.inode != os.fstat(fd).st_ino
+            if ours is None or is_other or self._linked.leader_of(pending, tree, path, ours) != path:
+                # Something else by now, or a link was made meanwhile; the next round sees what.
                 pending.equal(tree, path)
                 pending.set.add(Entry(tree=tree, path=path, extent=Extent.WHOLE))
                 return None
             count = -(-ours.size // ZONE_BYTES)
             zones = set(range(count)) if touched.zones is None else differing | touched.zones
             if theirs is None or zones or not attributes_equal(ours, theirs):
-                self._emit(tree, path, ours, theirs, keep=bool(zones))
+                self._emit(tree, path, ours, theirs, keep=bool(zones), apart=apart)
             return sorted(zone for zone in zones if zone < count)
 
     def _copy_zones(
@@ -488,6 +497,17 @@ class Resync:
         while window.head - window.applied > AHEAD_BYTES:
             self._check()
             self._engine.wait_applied(window.head - AHEAD_BYTES, 0.5, self._seconds)
+
+    def _wait_until_applied(self) -> None:
+        """Wait until the secondary has applied what is in the stream now.
+
+        What it then says of a path that is pending is the whole truth: nothing on its way is about that path.
+        """
+        head = self._engine.window.head
+        self._engine.push()
+        while self._engine.window.applied < head:
+            self._check()
+            self._engine.wait_applied(head, 0.5, self._seconds)
 
     def _seconds(self) -> float:
         return self._clock.mono_ns() / 1e9

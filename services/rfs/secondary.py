@@ -15,13 +15,13 @@ from pathlib import Path
 
 from holdfast.errors import HoldfastError, PeerError, StorageError, UnavailableError
 
-from services.rfs import link
+from services.rfs import link, verdict
 from services.rfs.applied import AppliedState
 from services.rfs.applier import Applier, OutOfStepError
 from services.rfs.changes import ChangeJournal
 from services.rfs.core import codec, record
 from services.rfs.core.limits import BODY_BYTES_MAX
-from services.rfs.core.markers import Checkpoint, InStep, Probe
+from services.rfs.core.markers import Checkpoint, Confirmed, InStep, Probe
 from services.rfs.core.operations import Operation
 from services.rfs.link import Hello, Welcome
 from services.rfs.outlet import pack_acknowledgement
@@ -29,11 +29,15 @@ from services.rfs.ports import Tree
 from services.rfs.quarantine import Quarantine, QuarantineFullError
 from services.rfs.serving import Probes, Server
 from services.rfs.syncing import Syncing
+from services.rfs.verdict import Comparison
 
 log = logging.getLogger("holdfast.rfs.secondary")
 
 RECEIVE_BYTES = 4 << 20
 assert 2 * (BODY_BYTES_MAX + record.HEADER.size) <= RECEIVE_BYTES
+RECEIVE_WHOLE_BYTES = 32 << 10
+"""When more than this is missing of a record, one call waits for all of it."""
+_WAIT_ALL = int(socket.MSG_WAITALL)
 DIAL_PAUSE_S_MIN = 0.02
 DIAL_PAUSE_S_MAX = 0.5
 """Between two attempts to reach the primary: short at first, because a restarted worker is back in tens of ms."""
@@ -89,10 +93,12 @@ class Secondary:
         )
         self._connection: socket.socket | None = None
         self._serving: list[socket.socket] = []
+        self._verifying: socket.socket | None = None
         self._finishing = threading.Event()
         self._fresh = True
         self._thread = threading.Thread(target=self._run, name="rfs-follow", daemon=True)
-        self._checkpoint_segment = -1
+        self._unconfirmed: tuple[int, int] | None = None
+        """The number of the last checkpoint, and the segment of notes that ends with it."""
         self.connected = False
         self.failed = ""
         self.refused = ""
@@ -117,10 +123,10 @@ class Secondary:
     def finish(self) -> None:
         """Apply everything that has arrived, then end; returns when both are done."""
         self._finishing.set()
-        connection = self._connection
-        if connection is not None:
+        for connection in (self._connection, self._verifying):
             try:
-                connection.shutdown(socket.SHUT_RD)
+                if connection is not None:
+                    connection.shutdown(socket.SHUT_RD)
             except OSError:
                 pass  # It has ended by itself.
         self._close_serving()
@@ -128,6 +134,25 @@ class Secondary:
             self._thread.join()
         self._applier.close()
         self._syncing.close()
+
+    def verify(self) -> Comparison:
+        """Have the primary compare both copies (from any thread); raises UnavailableError when it cannot."""
+        if not self.connected:
+            raise UnavailableError("there is no primary to compare with", hint="wait until this node is ready")
+        connection, welcome = self._dial("verify", self._state.session)
+        with connection:
+            if not welcome.accepted:
+                raise UnavailableError(f"the primary refuses to compare: {welcome.reason}")
+            self._verifying = connection
+            try:
+                found = verdict.decode(link.receive_message(connection))
+            except OSError as error:
+                raise UnavailableError(f"the primary does not answer: {error}") from error
+            finally:
+                self._verifying = None
+        if found.error:
+            raise UnavailableError(found.error)
+        return found
 
     def _run(self) -> None:
         pause = DIAL_PAUSE_S_MIN
@@ -141,7 +166,6 @@ class Secondary:
                 log.debug("%s", error)
             except PeerError as error:
                 self._say(refused=str(error))
-                log.warning("%s", error)
             except (OutOfStepError, QuarantineFullError) as error:
                 log.error("this copy is out of step: %s", error)
                 self._leave_session(str(error))
@@ -246,27 +270,34 @@ class Secondary:
     def _receive(self, connection: socket.socket, welcome: Welcome) -> None:
         """Receive, apply and acknowledge until the connection ends or a promotion wants it to."""
         buffer = memoryview(bytearray(RECEIVE_BYTES))
-        filled = 0
+        start = filled = 0
         while True:
+            missing = record.missing(buffer[start:filled])
+            if missing > RECEIVE_BYTES - filled:
+                buffer[: filled - start] = buffer[start:filled]
+                start, filled = 0, filled - start
             try:
-                count = connection.recv_into(buffer[filled:])
+                # The rest of a large record is awaited whole, instead of waking for each packet of it.
+                if missing > RECEIVE_WHOLE_BYTES:
+                    count = connection.recv_into(buffer[filled:], missing, _WAIT_ALL)
+                else:
+                    count = connection.recv_into(buffer[filled:])
             except OSError as error:
                 raise UnavailableError(f"the stream broke: {error}") from error
             if not count:
                 return
             self.received_bytes += count
             filled += count
-            used = self._apply_batch(connection, buffer, filled, welcome)
-            if used:
-                buffer[: filled - used] = bytes(buffer[used:filled])
-                filled -= used
+            start += self._apply_batch(connection, buffer[start:filled], welcome)
+            if start == filled:
+                start = filled = 0
 
-    def _apply_batch(self, connection: socket.socket, buffer: memoryview, filled: int, welcome: Welcome) -> int:
-        """Apply the whole records in the buffer, make durable what they ask for, acknowledge; return bytes used."""
+    def _apply_batch(self, connection: socket.socket, received: memoryview, welcome: Welcome) -> int:
+        """Apply the whole records received, make durable what they ask for, acknowledge; return the bytes used."""
         start = position = self._state.position
         if not welcome.on_disk:
-            self._acknowledge(connection, position + _whole_bytes(buffer, filled), position)
-        for found in record.read(buffer, 0, filled, after=position, epoch=self._state.epoch):
+            self._acknowledge(connection, position + _whole_bytes(received), position)
+        for found in record.read(received, 0, len(received), after=position, epoch=self._state.epoch):
             item = codec.decode(found.kind, found.tree, found.body)
             match item:
                 case Probe():
@@ -278,7 +309,9 @@ class Secondary:
                 case InStep():
                     self._mark_in_step(item)
                 case Checkpoint():
-                    self._checkpoint()
+                    self._checkpoint(item)
+                case Confirmed():
+                    self._forget(item)
             position = found.position
             self._state.position = position
             self.applied_operations += 1
@@ -307,19 +340,23 @@ class Secondary:
         log.info("in step with the primary: session %s", item.session)
         self._changed()
 
-    def _checkpoint(self) -> None:
-        """Everything applied becomes durable; notes older than the checkpoint before are needed no more."""
+    def _checkpoint(self, item: Checkpoint) -> None:
+        """Everything applied becomes durable; what is noted from here on is kept apart."""
         self._sync_all()
+        self._unconfirmed = None
         try:
-            segment = self._journal.rotate()
+            self._unconfirmed = (item.number, self._journal.rotate())
         except OSError as error:
             # Notes that stay cost a longer resync; a copy that gave up for them would protect nothing.
             log.warning("the change journal keeps its notes beyond a checkpoint: %s", error)
+
+    def _forget(self, item: Confirmed) -> None:
+        """The primary's disk has everything up to that checkpoint too: notes from before it are needed no more."""
+        if self._unconfirmed is None or self._unconfirmed[0] != item.number or not self._state.in_step:
             return
-        previous, self._checkpoint_segment = self._checkpoint_segment, segment
-        if previous >= 0 and self._state.in_step:
-            self._journal.drop_through(previous)
-            self._journal.rebooted = False
+        self._journal.drop_through(self._unconfirmed[1])
+        self._journal.rebooted = False
+        self._unconfirmed = None
 
     def _sync_all(self) -> None:
         """Make everything applied durable; a broken run may have left requests for it unanswered."""
@@ -342,16 +379,18 @@ class Secondary:
         self.failed = self.failed if failed is None else failed
         if self._applier.quarantine is not None:
             self.quarantined_files = self._applier.quarantine.files
+        if self.refused and self.refused != before[0]:
+            log.warning("refused: %s", self.refused)
         if before != (self.refused, self.failed):
             self._changed()
 
 
-def _whole_bytes(buffer: memoryview, filled: int) -> int:
-    """Bytes of the whole records at the start of the buffer."""
+def _whole_bytes(received: memoryview) -> int:
+    """Bytes of the whole records at the start of what was received."""
     at = 0
-    while filled - at >= record.HEADER.size:
-        length = record.HEADER.unpack_from(buffer, at)[0]
-        if length > BODY_BYTES_MAX or at + record.HEADER.size + length > filled:
+    while len(received) - at >= record.HEADER.size:
+        length = record.HEADER.unpack_from(received, at)[0]
+        if length > BODY_BYTES_MAX or at + record.HEADER.size + length > len(received):
             break
         at += record.HEADER.size + length
     return at

@@ -30,7 +30,7 @@ from holdfast.service.run import ready
 from holdfast.telemetry import is_trace
 
 from services.rfs.control import Control, Places
-from services.rfs.verify import Comparison
+from services.rfs.verdict import Comparison
 
 log = logging.getLogger("holdfast.rfs")
 

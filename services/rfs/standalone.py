@@ -26,6 +26,10 @@ class Unreplicated:
         self.is_writable = True
         self._sequence = 0
 
+    @property
+    def position(self) -> int:
+        return self._sequence
+
     def record(self, operation: Operation) -> int:
         self._sequence += 1
         return self._sequence

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from holdfast.clock import Clock
 
 from services.rfs import beneath, rows
-from services.rfs.changes import ChangeJournal, Stoppage
+from services.rfs.changes import ChangeJournal
+from services.rfs.copy_state import Stoppage
 from services.rfs.core.paths import Entry, Extent
 from services.rfs.ports import Tree
 
@@ -50,7 +51,7 @@ class Survey:
         self._trees = trees
         self._journal = journal
         self._clock = clock
-        self._stoppage = journal.stopped
+        self._stoppage = journal.state.stopped
         self._stopping = threading.Event()
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
@@ -104,7 +105,7 @@ class Survey:
             return
         try:
             self._write()
-            self._journal.forget_stop()
+            self._journal.state.forget_stop()
         except OSError as error:
             log.warning("what changed while stopped cannot be noted: %s; all metadata are compared", error)
             self._journal.note_everything()

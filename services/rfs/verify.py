@@ -10,7 +10,6 @@ import itertools
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from holdfast.clock import Clock
 from holdfast.errors import UnavailableError
@@ -22,37 +21,12 @@ from services.rfs.core.markers import NO_ZONE, Probe
 from services.rfs.core.rows import Row, differing
 from services.rfs.engine import Engine
 from services.rfs.ports import Tree
+from services.rfs.verdict import Comparison
 
-DIFFERENCES_MAX = 1000
-"""Differences reported one by one; the rest are counted."""
 PROBE_ATTEMPTS = 5
 PROBE_PAUSE_S = 0.05
 ZONES_PER_REQUEST = 256
 _tokens = itertools.count(int.from_bytes(os.urandom(6), "little"))
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """path: with the number of its directory. what: in words."""
-
-    tree: int
-    path: bytes
-    what: str
-
-
-@dataclass(slots=True)
-class Comparison:
-    """The result: how much was compared, and what differs."""
-
-    files: int = 0
-    bytes_compared: int = 0
-    differences: list[Difference] = field(default_factory=list)
-    differences_total: int = 0
-
-    def add(self, tree: int, path: bytes, what: str) -> None:
-        self.differences_total += 1
-        if len(self.differences) < DIFFERENCES_MAX:
-            self.differences.append(Difference(tree, path, what))
 
 
 class Verifier:

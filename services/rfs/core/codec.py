@@ -14,7 +14,7 @@ from holdfast.errors import PeerError
 
 from services.rfs.core import limits
 from services.rfs.core import operations as ops
-from services.rfs.core.markers import Checkpoint, Equalise, InStep, Item, Probe, Remove
+from services.rfs.core.markers import Checkpoint, Confirmed, Equalise, InStep, Item, Probe, Remove
 
 Payload = bytes | memoryview
 _Item = TypeVar("_Item", bound=Item)
@@ -57,6 +57,7 @@ KIND_REMOVE = 33
 KIND_IN_STEP = 48
 KIND_CHECKPOINT = 49
 KIND_PROBE = 50
+KIND_CONFIRMED = 51
 
 
 class Reader:
@@ -103,8 +104,10 @@ class Reader:
 
 def checked_path(path: bytes) -> bytes:
     """Return `path` if it names something inside a tree; raise PeerError otherwise."""
-    if path and (b"\0" in path or not all(part not in (b"", b".", b"..") for part in path.split(b"/"))):
-        raise PeerError(f"the path {path[:80]!r} leaves its tree or is malformed")
+    if path:
+        framed = b"/%s/" % path
+        if b"//" in framed or b"/./" in framed or b"/../" in framed or b"\0" in path:
+            raise PeerError(f"the path {path[:80]!r} leaves its tree or is malformed")
     return path
 
 
@@ -332,6 +335,7 @@ _ENCODERS: dict[type, tuple[int, Callable[[Item], bytes]]] = dict(
         _entry(KIND_REMOVE, Remove, lambda o: b""),
         _entry(KIND_IN_STEP, InStep, lambda o: text(o.session.encode("ascii"))),
         _entry(KIND_CHECKPOINT, Checkpoint, lambda o: _NUMBER.pack(o.number)),
+        _entry(KIND_CONFIRMED, Confirmed, lambda o: _NUMBER.pack(o.number)),
         _entry(KIND_PROBE, Probe, lambda o: _PROBE.pack(o.zone, o.token)),
     )
 )
@@ -358,5 +362,6 @@ _DECODERS: dict[int, Callable[[int, Reader], Item]] = {
     KIND_REMOVE: lambda tree, reader: Remove(tree=tree, path=reader.path()),
     KIND_IN_STEP: _in_step,
     KIND_CHECKPOINT: lambda _tree, reader: Checkpoint(number=reader.take(_NUMBER)[0]),
+    KIND_CONFIRMED: lambda _tree, reader: Confirmed(number=reader.take(_NUMBER)[0]),
     KIND_PROBE: _probe,
 }

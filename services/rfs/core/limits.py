@@ -16,6 +16,8 @@ ATTRIBUTES_MAX = 1024
 """Extended attributes of one file: far more than file systems hold (ext4: one block's worth)."""
 BODY_BYTES_MAX = DATA_BYTES_MAX + 4 * PATH_BYTES_MAX
 """Body of one record in the stream. A longer one is rubbish."""
+WRITE_OUT_BYTES = 512 << 10
+"""Writes of at least this size begin to go to the disk at once, so that the fsync behind many of them is short."""
 WINDOW_BYTES = 64 << 20
 """Unacknowledged operations a primary keeps: half a second of a 1 Gbit/s link, and 64 of the largest writes."""
 TREES_MAX = 64

@@ -16,7 +16,14 @@ class InStep:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """The secondary makes all that it applied durable and forgets what its activity log noted before the last one."""
+    """The secondary makes all that it applied durable, and notes what follows apart from what came before."""
+
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confirmed:
+    """Everything before checkpoint `number` is equal and durable on both sides: nobody needs notes of it any more."""
 
     number: int
 
@@ -40,8 +47,8 @@ class Equalise(Operation):
     """Resync: what is at `path` gets this type, these attributes and this size; contents follow as writes.
 
     mode: with the file type bits. link_to: another name of the same file that is equal already, or empty.
-    single: the file has no other name, so a link on the secondary is to be broken. keep: the secondary's present
-    contents differ and are kept in quarantine when it has diverged. attributes: all extended ones, sorted.
+    single: the secondary's file may have names that it has not here, and gets none but this one. keep: the secondary's
+    present contents differ and are kept in quarantine when it has diverged. attributes: all extended ones, sorted.
     """
 
     mode: int
@@ -62,5 +69,5 @@ class Remove(Operation):
     """Resync: nothing is at `path` on the primary; what the secondary has there goes, with all below it."""
 
 
-Marker = InStep | Checkpoint
+Marker = InStep | Checkpoint | Confirmed
 Item = Operation | Marker

@@ -100,6 +100,10 @@ class Truncate(Operation):
     size: int
 
 
+SHIFTING = 8 | 32
+"""FALLOC_FL_COLLAPSE_RANGE and FALLOC_FL_INSERT_RANGE of linux/falloc.h."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Allocate(Operation):
     """fallocate(2) with its `mode` flags."""
@@ -107,6 +111,11 @@ class Allocate(Operation):
     mode: int
     offset: int
     length: int
+
+    @property
+    def is_shift(self) -> bool:
+        """Does everything behind the range change its place? Then it must not be done twice."""
+        return bool(self.mode & SHIFTING)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -164,7 +164,8 @@ class PathSet:
 
     def _collapse(self, tree: int) -> None:
         """Too many entries: the tree is compared as a whole instead."""
+        is_full = any(key[0] == tree and kind is Extent.SUBTREE_FULL for key, kind in self._subtrees.items())
         self._changes = {key: change for key, change in self._changes.items() if key[0] != tree}
         self._subtrees = {key: extent for key, extent in self._subtrees.items() if key[0] != tree}
-        self._subtrees[(tree, b"")] = Extent.SUBTREE
+        self._subtrees[(tree, b"")] = Extent.SUBTREE_FULL if is_full else Extent.SUBTREE
         self._zones = sum(len(change.zones) for change in self._changes.values() if change.zones)

@@ -8,6 +8,8 @@ from services.rfs.core import operations as ops
 from services.rfs.core.operations import Operation
 from services.rfs.core.paths import Change, Entry, Extent, PathSet, data_entries
 
+PENDING_MAX = 1_000_000
+"""Both journals, what one comparison finds at a time, and what applications change meanwhile; about 300 bytes each."""
 IsDirectory = Callable[[int, bytes], bool]
 
 
@@ -20,7 +22,7 @@ class Pending:
     """
 
     def __init__(self, entries: Iterator[Entry], is_directory: IsDirectory) -> None:
-        self.set = PathSet()
+        self.set = PathSet(limit=PENDING_MAX)
         self.set.update(entries)
         self._is_directory = is_directory
         self._equalising: set[tuple[int, bytes]] = set()
@@ -129,7 +131,7 @@ def _entries(operation: Operation, names: tuple[bytes, ...]) -> Iterator[Entry]:
     match operation:
         case ops.Write():
             yield from data_entries(tree, operation.path, operation.offset, len(operation.data))
-        case ops.Allocate():
+        case ops.Allocate() if not operation.is_shift:
             yield from data_entries(tree, operation.path, operation.offset, operation.length)
         case ops.SetMode() | ops.SetOwner() | ops.SetTimes() | ops.SetAttribute() | ops.RemoveAttribute():
             yield Entry(tree=tree, path=operation.path, extent=Extent.ATTRIBUTES)

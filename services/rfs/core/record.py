@@ -7,17 +7,17 @@ stream began: positions are the sequence numbers of the stream, so "everything u
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from holdfast.errors import PeerError
 
+from services.rfs.core import checksum
 from services.rfs.core.codec import Payload
 from services.rfs.core.limits import BODY_BYTES_MAX
 
 HEADER = struct.Struct("<IIQIHBx")
-"""body length u32, crc32 u32 (of the rest of the header and the body), position u64, epoch u32, tree u16, kind u8."""
+"""body length u32, checksum u32 of the rest of the header and the body, position u64, epoch u32, tree u16, kind u8."""
 _CHECKED = struct.Struct("<QIHBx")
 _CHECKED_FROM = 8
 _EPOCH_MASK = 0xFFFF_FFFF
@@ -45,8 +45,8 @@ def size_of(head: bytes, payload: Payload) -> int:
 def header(position: int, epoch: int, tree: int, kind: int, head: bytes, payload: Payload) -> bytes:
     """The header of a record that ends at `position`."""
     checked = _CHECKED.pack(position, epoch & _EPOCH_MASK, tree, kind)
-    crc = zlib.crc32(payload, zlib.crc32(head, zlib.crc32(checked)))
-    return HEADER.pack(len(head) + len(payload), crc, position, epoch & _EPOCH_MASK, tree, kind)
+    total = checksum.summed(checked, head, payload)
+    return HEADER.pack(len(head) + len(payload), total, position, epoch & _EPOCH_MASK, tree, kind)
 
 
 def read(buffer: memoryview, start: int, end: int, *, after: int, epoch: int) -> Iterator[Record]:
@@ -56,18 +56,30 @@ def read(buffer: memoryview, start: int, end: int, *, after: int, epoch: int) ->
     checksum, does not follow the one before, or belongs to another epoch.
     """
     while end - start >= HEADER.size:
-        length, crc, position, its_epoch, tree, kind = HEADER.unpack_from(buffer, start)
+        length, total, position, its_epoch, tree, kind = HEADER.unpack_from(buffer, start)
         if length > BODY_BYTES_MAX:
             raise PeerError(f"a record of {length} bytes in the stream", hint=f"at most {BODY_BYTES_MAX}")
         stop = start + HEADER.size + length
         if stop > end:
             return
-        if zlib.crc32(buffer[start + _CHECKED_FROM : stop]) != crc:
+        body = buffer[start + HEADER.size : stop]
+        if checksum.summed(bytes(buffer[start + _CHECKED_FROM : start + HEADER.size]), b"", body) != total:
             raise PeerError(f"the checksum of the record at {after} is wrong")
         if position != after + HEADER.size + length:
             raise PeerError(f"the record after {after} says that it ends at {position}")
         if its_epoch != epoch & _EPOCH_MASK:
             raise PeerError(f"a record of epoch {its_epoch} in a stream of epoch {epoch}")
-        yield Record(position, its_epoch, tree, kind, buffer[start + HEADER.size : stop])
+        yield Record(position, its_epoch, tree, kind, body)
         after = position
         start = stop
+
+
+def missing(received: memoryview) -> int:
+    """Bytes that the record at the start of `received` still lacks; a header's size while not even that is there.
+
+    Nothing is checked here, but a record longer than is possible counts as complete, for `read` to refuse it.
+    """
+    if len(received) < HEADER.size:
+        return HEADER.size - len(received)
+    length: int = HEADER.unpack_from(received)[0]
+    return max(0, HEADER.size + length - len(received)) if length <= BODY_BYTES_MAX else 0

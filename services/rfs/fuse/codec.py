@@ -40,7 +40,7 @@ class Session:
         return bool(self.flags & Init.HAS_RESEND)
 
 
-def pack_attributes(buffer: bytearray, at: int, status: os.stat_result, links: int) -> None:
+def pack_attributes(buffer: memoryview, at: int, status: os.stat_result, links: int) -> None:
     """Write a `struct fuse_attr`; `links` stands for st_nlink."""
     atime, atime_ns = divmod(status.st_atime_ns, _SECOND_NS)
     mtime, mtime_ns = divmod(status.st_mtime_ns, _SECOND_NS)
@@ -116,7 +116,7 @@ def wanted_flags(*, write_back: bool) -> int:
     return int(flags | Init.WRITEBACK_CACHE if write_back else flags)
 
 
-def pack_init(buffer: bytearray, at: int, session: Session, readahead: int) -> int:
+def pack_init(buffer: memoryview, at: int, session: Session, readahead: int) -> int:
     """Write a `struct fuse_init_out` and return its length."""
     abi.INIT_OUT.pack_into(
         buffer,

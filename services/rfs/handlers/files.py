@@ -6,7 +6,8 @@ import errno
 import os
 import stat
 
-from services.rfs.core.operations import Allocate, SetMode, Synchronise, Truncate, Write
+from services.rfs.core.limits import WRITE_OUT_BYTES
+from services.rfs.core.operations import SHIFTING, Allocate, SetMode, Synchronise, Truncate, Write
 from services.rfs.filesystem import IN, OUT, FileSystem, killed_mode
 from services.rfs.fuse import abi, codec
 from services.rfs.fuse.device import Request
@@ -60,7 +61,7 @@ def read(fs: FileSystem, request: Request) -> int:
     node = fs.nodes.get(request.node_id)
     held = fs.descriptor(node, write=False)
     size = min(size, codec.REQUEST_BYTES_MAX)
-    return fs.disk.preadv("read.data", held.fd, (request.out_view[OUT : OUT + size],), offset)
+    return fs.disk.preadv("read.data", held.fd, (request.out[OUT : OUT + size],), offset)
 
 
 def write(fs: FileSystem, request: Request) -> int:
@@ -78,6 +79,8 @@ def write(fs: FileSystem, request: Request) -> int:
             fs.replication.before_data(fs.tree, path, offset, size)
         written = fs.disk.pwrite("write.data", held.fd, data, offset)
         record_data(fs, node, offset, data[:written])
+    if written >= WRITE_OUT_BYTES:
+        fs.disk.start_write_out("write.out", held.fd, offset, written)
     if flags & SYNCHRONOUS:
         synchronise(fs, node, data_only=not flags & os.O_SYNC & ~os.O_DSYNC, write=True)
     abi.WRITE_OUT.pack_into(request.out, OUT, written, 0)
@@ -184,7 +187,8 @@ def synchronise(fs: FileSystem, node: Node, *, data_only: bool, write: bool) -> 
     if fs.is_writable:
         with fs.lock(node):
             file = node.file
-            if file is not None and file.is_dirty:
+            # fdatasync(2) promises no times; those are recorded at the latest when the file is closed.
+            if file is not None and file.is_dirty and not data_only:
                 fs.record_times(node, held.fd)
             with fs.order:
                 path = fs.nodes.path(node)
@@ -206,16 +210,39 @@ def fallocate(fs: FileSystem, request: Request) -> int:
     with fs.lock(node):
         fs.require_writable()
         held = fs.descriptor(node, write=True)
-        fs.before_data(node, offset, length)
-        fs.disk.fallocate("fallocate", held.fd, mode, offset, length)
-        sequence = 0
-        with fs.order:
-            path = fs.nodes.path(node)
-            if path is not None:
-                fs.record(Allocate(tree=fs.tree, path=path, mode=mode, offset=offset, length=length))
-                sequence = fs.record_times(node, held.fd)
+        if mode & SHIFTING:
+            sequence = _shift(fs, request, node, mode, offset, length)
+        else:
+            fs.before_data(node, offset, length)
+            fs.disk.fallocate("fallocate", held.fd, mode, offset, length)
+            sequence = _record_allocation(fs, node, mode, offset, length)
     fs.wait(sequence)
     return 0
+
+
+def _shift(fs: FileSystem, request: Request, node: Node, mode: int, offset: int, length: int) -> int:
+    """Cut a piece out of a file or move its end away, once; what follows the piece changes its place."""
+    held = fs.descriptor(node, write=True)
+    with fs.order:
+        fs.before(fs.nodes.path(node))
+        size = fs.disk.fstat("shift.look", held.fd).st_size
+        intent = fs.intended(request)
+        is_done = intent is not None and intent.before != size
+        if not is_done:
+            fs.intend(request, size)
+            fs.disk.fallocate("fallocate", held.fd, mode, offset, length)
+        if is_done and intent is not None and fs.was_recorded(intent):
+            return fs.record_times(node, held.fd)
+        return _record_allocation(fs, node, mode, offset, length)
+
+
+def _record_allocation(fs: FileSystem, node: Node, mode: int, offset: int, length: int) -> int:
+    with fs.order:
+        path = fs.nodes.path(node)
+        if path is None:
+            return 0
+        fs.record(Allocate(tree=fs.tree, path=path, mode=mode, offset=offset, length=length))
+        return fs.record_times(node, fs.descriptor(node, write=True).fd)
 
 
 def lseek(fs: FileSystem, request: Request) -> int:

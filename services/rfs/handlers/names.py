@@ -297,6 +297,28 @@ class Repeatable:
         return self._is_resent and kind is not None and issubclass(kind, self._done)
 
 
+class Undone:
+    """Takes a hidden name off again when the removal that it was made for is refused: the file keeps its own."""
+
+    def __init__(self, fs: FileSystem) -> None:
+        self._fs = fs
+        self._node: Node | None = None
+
+    def hidden(self, node: Node, name: bytes | None) -> bytes | None:
+        """Note that `node` was given this hidden name; returns the name."""
+        self._node = node if name is not None else None
+        return name
+
+    def __enter__(self) -> Undone:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or self._node is None or issubclass(kind, FileNotFoundError):
+            return
+        if issubclass(kind, OSError):
+            self._fs.remove_hidden(self._node)
+
+
 def _prepare(
     fs: FileSystem, request: Request, parent: Node, name: bytes, umask: int | None
 ) -> tuple[Directory, bytes | None]:
@@ -374,8 +396,9 @@ def unlink(fs: FileSystem, request: Request) -> int:
         directory = fs.directory(parent)
         node = fs.nodes.child(parent, name)
         hidden: bytes | None = None
-        with Repeatable(request, FileNotFoundError):
-            hidden = fs.keep_hidden(node, directory, name) if node is not None else None
+        with Repeatable(request, FileNotFoundError), Undone(fs) as undone:
+            if node is not None:
+                hidden = undone.hidden(node, fs.keep_hidden(node, directory, name))
             fs.disk.unlink("unlink", name, directory.descriptor.fd)
         _lose_name(fs, parent, name, hidden)
         sequence = 0
@@ -444,12 +467,13 @@ def _rename(fs: FileSystem, request: Request, target_id: int, flags: int, names_
         path, target_path = _paths(fs, parent, name, target_parent, target_name)
         fs.before(path, target_path)
         source, target = fs.directory(parent), fs.directory(target_parent)
+        is_recorded = False
         if flags == RENAME_EXCHANGE:
-            _exchange(fs, request, (parent, name), (target_parent, target_name))
+            is_recorded = _exchange(fs, request, (parent, name), (target_parent, target_name))
         else:
             _replace(fs, request, (parent, name), (target_parent, target_name), flags)
-        sequence = 0
-        if path is not None and target_path is not None:
+        sequence = fs.replication.position if is_recorded else 0
+        if path is not None and target_path is not None and not is_recorded:
             sequence = fs.record(
                 Rename(
                     tree=fs.tree,
@@ -484,23 +508,38 @@ def _replace(
     fs: FileSystem, request: Request, source: tuple[Node, bytes], target: tuple[Node, bytes], flags: int
 ) -> None:
     """Rename, keeping an open file that is replaced alive; and bring the node table up to date."""
-    source_fd = fs.directory(source[0]).descriptor.fd
+    if request.is_resent and _is_missing(fs, source):
+        _finish_replacing(fs, source, target)
+        return
     into = fs.directory(target[0])
     victim = fs.nodes.child(*target) if not flags else None
     moved = fs.nodes.child(*source)
     hidden: bytes | None = None
-    try:
+    with Undone(fs) as undone:
         if victim is not None and victim is not moved:
-            hidden = fs.keep_hidden(victim, into, target[1])
+            hidden = undone.hidden(victim, fs.keep_hidden(victim, into, target[1]))
+        source_fd = fs.directory(source[0]).descriptor.fd
         fs.disk.rename("rename", source[1], source_fd, target[1], into.descriptor.fd, flags)
-    except (FileNotFoundError, FileExistsError):
-        if not (request.is_resent and _is_missing(fs, source)):
-            raise
-        if victim is not None and victim is not moved:
-            hidden = fs.find_hidden(victim)
     if victim is not None and hidden is not None:
         fs.nodes.hide(victim, hidden)
     fs.nodes.move(*source, *target)
+
+
+def _finish_replacing(fs: FileSystem, source: tuple[Node, bytes], target: tuple[Node, bytes]) -> None:
+    """A killed predecessor has renamed; the node table may or may not say so already.
+
+    FileNotFoundError when the target is missing as well: then nobody has renamed anything.
+    """
+    now = fs.disk.stat("rename.look", target[1], fs.directory(target[0]).descriptor.fd)
+    moved, known = fs.nodes.child(*source), fs.nodes.child(*target)
+    if known is not None and fs.nodes.key_of(now) != known.key:
+        hidden = fs.find_hidden(known) if known.kind != DIRECTORY_KIND else None
+        if hidden is None:
+            fs.nodes.drop_name(*target)
+        else:
+            fs.nodes.hide(known, hidden)
+    if moved is not None:
+        fs.nodes.move(*source, *target)
 
 
 def _is_missing(fs: FileSystem, place: tuple[Node, bytes]) -> bool:
@@ -511,15 +550,16 @@ def _is_missing(fs: FileSystem, place: tuple[Node, bytes]) -> bool:
     return False
 
 
-def _exchange(fs: FileSystem, request: Request, source: tuple[Node, bytes], target: tuple[Node, bytes]) -> None:
-    """Let two names change places; sent again, the inode numbers tell whether it was done."""
+def _exchange(fs: FileSystem, request: Request, source: tuple[Node, bytes], target: tuple[Node, bytes]) -> bool:
+    """Let two names change places, once; True when a killed predecessor has done and recorded it already."""
     source_fd = fs.directory(source[0]).descriptor.fd
     target_fd = fs.directory(target[0]).descriptor.fd
-    known = fs.nodes.child(*source)
-    is_done = False
-    if request.is_resent and known is not None:
-        now = fs.disk.stat("exchange.look", source[1], source_fd)
-        is_done = fs.nodes.key_of(now) != known.key
-    if not is_done:
+    now = fs.nodes.key_of(fs.disk.stat("exchange.look", source[1], source_fd))
+    intent = fs.intended(request)
+    if intent is None or now == intent.before:
+        fs.intend(request, now)
         fs.disk.rename("exchange", source[1], source_fd, target[1], target_fd, RENAME_EXCHANGE)
-    fs.nodes.exchange(*source, *target)
+    known = fs.nodes.child(*source)
+    if intent is None or (known is not None and known.key == intent.before):
+        fs.nodes.exchange(*source, *target)
+    return intent is not None and now != intent.before and fs.was_recorded(intent)
