@@ -6,7 +6,7 @@ import os
 import secrets
 import select
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from holdfast.clock import HybridClock
 from holdfast.events.envelope import HybridTime
@@ -82,6 +82,7 @@ class ModuleBeats:
         self._body = Body(b"")
         self._keys = Keys("")
         self._sequence = 0
+        self._counts_told: dict[str, int] = {}
         self._due_ns: dict[str, int] = {}
         self._question_ns = 0
         self._answered_ns = 0
@@ -251,6 +252,21 @@ class ModuleBeats:
                 self._publish(self.module, PeerFound(incarnation=self._peer.incarnation))
         if self._last_loss is not None:
             self._publish(self.module, self._last_loss)
+
+    def account(self) -> Mapping[str, object] | None:
+        """What the detector has lived through, or None when nothing was added since the last call."""
+        if self._detector is None:
+            return None
+        tally = self._detector.tally
+        counts = {name: getattr(tally, name) for name in ("beats", "late", "stalls", "pressed", "suspected", "lost")}
+        if counts == self._counts_told:
+            return None
+        self._counts_told = counts
+        gaps = [
+            {"ms": gap_ns / MS, "at_mono_ns": at_ns, "ident": ident}
+            for gap_ns, at_ns, ident in sorted(tally.gaps, reverse=True)
+        ]
+        return {**counts, "gaps": gaps}
 
     # -- time -----------------------------------------------------------------------------------------------------
 

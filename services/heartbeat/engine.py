@@ -20,6 +20,7 @@ from services.heartbeat.beats import Fact, ModuleBeats
 from services.heartbeat.lifelines import LifelineSocket
 from services.heartbeat.memory import Memory
 from services.heartbeat.strain import Strain
+from services.heartbeat.turn import needs_spare
 
 log = logging.getLogger("holdfast.heartbeat")
 
@@ -33,6 +34,7 @@ FAREWELLS = 3
 """Last words are repeated, because a datagram may be lost, FAREWELL_PAUSE_S apart."""
 FAREWELL_PAUSE_S = 0.01
 POLL_EVENTS_MAX = 64
+TALLY_INTERVAL_NS = 1_000_000_000
 JOIN_S = 2.0
 
 Command = Callable[[int], None]
@@ -42,9 +44,10 @@ class Engine:
     """Beats for every module that has an order, starting with those of this service's last life."""
 
     def __init__(self, settings: NodeSettings, memory: Memory) -> None:
+        """Needs no turn: nothing is opened, read or numbered before `start` that a predecessor may still change."""
         self._settings = settings
         self._memory = memory
-        self._incarnation = memory.next_incarnation()
+        self._incarnation = 0
         self.hybrid = HybridClock(SystemClock())
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -55,8 +58,10 @@ class Engine:
         self._facts: deque[tuple[ModuleId, Fact, int]] = deque(maxlen=FACTS_WAITING_MAX)
         self._notify: Callable[[], None] | None = None
         self._is_stopping = False
+        self._tally_at_ns = 0
         self._thread = threading.Thread(target=self._run, name="beats", daemon=True)
-        self._resumed = memory.orders()
+        self._resumed: dict[ModuleId, AnnounceState] = {}
+        self._orders: dict[ModuleId, AnnounceState] = {}
         self.has_failed = False
 
     @property
@@ -64,10 +69,18 @@ class Engine:
         """Modules whose orders come from the last life of this service."""
         return frozenset(self._resumed)
 
+    @property
+    def needs_spare(self) -> bool:
+        """Whether some peer would notice the time that a fresh start takes; asked by the thread that gives orders."""
+        return needs_spare(self._orders.values())
+
     # -- from any thread ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to beat with the orders of the last life."""
+        """Begin to beat with the orders of the last life; to be called with the turn."""
+        self._incarnation = self._memory.next_incarnation()
+        self._resumed = self._memory.orders()
+        self._orders = dict(self._resumed)
         for module, order in self._resumed.items():
             self._command(lambda at_ns, module=module, order=order: self._obey(module, order, at_ns))  # type: ignore[misc]
         self._thread.start()
@@ -80,8 +93,10 @@ class Engine:
         """Carry out an order and keep it for the next life."""
         if order.links:
             self._memory.keep_order(module, order)
+            self._orders[module] = order
         else:
             self._memory.forget_order(module)
+            self._orders.pop(module, None)
         self._command(lambda at_ns: self._obey(module, order, at_ns))
 
     def repeat(self, module: ModuleId | None) -> None:
@@ -91,6 +106,7 @@ class Engine:
     def dismiss(self, module: ModuleId, why: str) -> None:
         """Say goodbye in the name of a module and forget its order."""
         self._memory.forget_order(module)
+        self._orders.pop(module, None)
         self._command(lambda _at_ns: self._dismiss(module, why))
 
     def take_facts(self) -> list[tuple[ModuleId, Fact, int]]:
@@ -162,6 +178,15 @@ class Engine:
         for beats in self._modules.values():
             pressed = beats.is_wary(at_ns) and strain.is_pressed(at_ns)
             beats.tick(at_ns, late_ns=late_ns, pressed=pressed)
+        if at_ns >= self._tally_at_ns:
+            self._tally_at_ns = at_ns + TALLY_INTERVAL_NS
+            self._keep_tallies()
+
+    def _keep_tallies(self) -> None:
+        for module, beats in self._modules.items():
+            account = beats.account()
+            if account is not None:
+                self._memory.keep_tally(module, account)
 
     def _planned_ns(self, now_ns: int) -> int:
         planned_ns = now_ns + SLEEP_NS_MAX

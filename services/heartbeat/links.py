@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import select
 import socket
 
@@ -10,6 +11,9 @@ from services.heartbeat.packet import BEAT_BYTES_MAX
 
 RETRY_NS = 200_000_000
 """How long after a failed attempt to open a socket (its address does not exist yet) the next one is made."""
+TAKEN_RETRY_NS = 2_000_000
+TAKEN_RETRIES_MAX = 50
+"""A predecessor that was killed may hold the port a moment longer than the turn; another program holds it for good."""
 FAILURES_MAX = 20
 """Failed sends in a row after which the socket is made anew: its address or interface may have been replaced."""
 DATAGRAMS_PER_DRAIN_MAX = 256
@@ -28,6 +32,7 @@ class LinkSocket:
         "_peer",
         "_retry_at_ns",
         "_socket",
+        "_taken",
         "ident",
         "index",
         "refused",
@@ -41,6 +46,7 @@ class LinkSocket:
         self._socket: socket.socket | None = None
         self._retry_at_ns = 0
         self._failures = 0
+        self._taken = 0
         self.ident = ident
         self.index = index
         self.refused = 0
@@ -77,8 +83,11 @@ class LinkSocket:
             if made is not None:
                 made.close()
             self.trouble = f"{self._address[0]} port {self._address[1]} to {self._peer[0]}: {error}"
+            if error.errno == errno.EADDRINUSE and self._taken < TAKEN_RETRIES_MAX:
+                self._taken += 1
+                self._retry_at_ns = at_ns + TAKEN_RETRY_NS
             return False
-        self._socket, self._failures, self.trouble = made, 0, ""
+        self._socket, self._failures, self._taken, self.trouble = made, 0, 0, ""
         return True
 
     def send(self, datagram: bytes) -> None:

@@ -6,8 +6,11 @@ leaves the old or the new content, never half of it.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from holdfast.errors import OperatorError, StorageError
@@ -28,6 +31,13 @@ class Memory:
             self._place.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise StorageError(f"{self._place}: cannot be made: {error}") from error
+
+    def open_turn(self) -> int:
+        """Return a descriptor of the file whose lock is the turn to beat (`services.heartbeat.turn`)."""
+        try:
+            return os.open(self._place / "turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(f"{self._place / 'turn'}: cannot be opened: {error}") from error
 
     def next_incarnation(self) -> int:
         """Return a number higher than at every earlier start since boot, also when the wall clock was set back."""
@@ -55,11 +65,17 @@ class Memory:
         self._replace(self._place / f"{module}.order", ORDER.dump_json(order))
 
     def forget_order(self, module: ModuleId) -> None:
-        (self._place / f"{module}.order").unlink(missing_ok=True)
+        for kind in ("order", "tally"):
+            (self._place / f"{module}.{kind}").unlink(missing_ok=True)
 
     def open_seen(self, module: ModuleId) -> int:
         """Return a descriptor for the account of what was heard of the peer, to be read and written in place."""
         return os.open(self._place / f"{module}.seen", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def keep_tally(self, module: ModuleId, account: Mapping[str, object]) -> None:
+        """Keep what a detector has lived through, for people; it is no harm when that fails."""
+        with contextlib.suppress(StorageError):
+            self._replace(self._place / f"{module}.tally", json.dumps(account).encode())
 
     def _replace(self, path: Path, data: bytes) -> None:
         draft = path.with_suffix(".draft")

@@ -19,6 +19,7 @@ from holdfast.telemetry import new_trace
 
 from services.heartbeat.engine import Engine
 from services.heartbeat.lease import Lease
+from services.heartbeat.turn import Turn
 
 log = logging.getLogger("holdfast.heartbeat")
 
@@ -31,8 +32,11 @@ WORDS_ORPHANED = "its supervisor died"
 WORDS_UNCONFIRMED = "nobody has confirmed its order"
 
 
-async def serve(context: Context, engine: Engine) -> None:
-    """Run until `context.stopping`; the engine beats already, with the orders of the last life."""
+async def serve(context: Context, engine: Engine, turn: Turn) -> None:
+    """Run until `context.stopping`; the engine beats already, with the orders of the last life.
+
+    The turn is given away when only this process ends. After last words nobody may beat, so then it is kept.
+    """
     parent = os.getppid()
     shell = Shell(context, engine)
     loop = asyncio.get_running_loop()
@@ -40,7 +44,7 @@ async def serve(context: Context, engine: Engine) -> None:
     await context.on_order(AnnounceState, shell.obey)
     context.on_report(shell.report)
     engine.repeat(None)
-    tasks = [loop.create_task(shell.pump()), loop.create_task(shell.watch_lease())]
+    tasks = [loop.create_task(shell.pump()), loop.create_task(shell.watch())]
     await ready(context)
     stop = loop.create_task(context.stopping.wait())
     try:
@@ -52,6 +56,8 @@ async def serve(context: Context, engine: Engine) -> None:
             words = WORDS_ORPHANED if os.getppid() != parent else WORDS_STOPPED
             await asyncio.sleep(LET_GO_S)
         await asyncio.to_thread(engine.stop, words)
+        if not words:
+            turn.give_away()
     finally:
         for task in [*tasks, stop]:
             task.cancel()
@@ -71,6 +77,7 @@ class Shell:
         self.wake.set()
         self._context = context
         self._engine = engine
+        self._spare_told = False
         self._traced: dict[ModuleId, int] = {}
         self._lease = Lease(modules=engine.resumed, started_ns=context.clock.mono_ns())
 
@@ -79,6 +86,13 @@ class Shell:
         self._engine.hybrid.observe(order.hybrid)
         self._lease.ordered(order.module)
         self._engine.obey(order.module, order.payload)
+        if self._engine.needs_spare is not self._spare_told:
+            self.ask_for_spare()
+
+    def ask_for_spare(self) -> None:
+        """Tell the supervisor whether another process is to wait for this one's end."""
+        self._spare_told = self._engine.needs_spare
+        self._context.notifier.spare(wanted=self._spare_told)
 
     async def report(self, module: ModuleId) -> None:
         self._engine.repeat(None if module == NODE_SCOPE else module)
@@ -118,9 +132,10 @@ class Shell:
         )
         return trace
 
-    async def watch_lease(self) -> None:
-        """End beats that no state machine stands behind, with a word to the peer."""
+    async def watch(self) -> None:
+        """End beats that no state machine stands behind, with a word to the peer; ask again for what is needed."""
         while True:
+            self.ask_for_spare()
             for module in self._lease.run_out(self._context.clock.mono_ns()):
                 log.error("beats of %s end: %s", module, WORDS_UNCONFIRMED)
                 self._engine.dismiss(module, WORDS_UNCONFIRMED)

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from holdfast.errors import EnvironmentFaultError, HoldfastError
 from holdfast.service.logs import configure_logs
+from holdfast.service.title import set_title
 from holdfast.settings import load_settings
 
 from services.supervisor import preload
 from services.supervisor.service import Supervisor
-from services.supervisor.title import set_title
 
 PR_SET_CHILD_SUBREAPER = 36
 """linux/prctl.h: processes whose parents end become our children, so that none escapes unseen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import importlib
@@ -16,9 +17,10 @@ from dataclasses import dataclass
 
 from holdfast.errors import ExitCode, HoldfastError
 from holdfast.service.notify import FIRST_KEPT_FD
+from holdfast.service.priority import prefer_for_takeover
+from holdfast.service.title import set_title
 
 from services.supervisor.registry import Target
-from services.supervisor.title import set_title
 
 PR_SET_PDEATHSIG = 1
 """linux/prctl.h"""
@@ -32,10 +34,14 @@ log = logging.getLogger("holdfast.supervisor")
 
 @dataclass(frozen=True, kw_only=True)
 class Inheritance:
-    """What a service gets from its supervisor: environment on top of our own, and kept descriptors by name."""
+    """What a service gets from its supervisor: environment on top of our own, and kept descriptors by name.
+
+    niceness: its priority (setpriority(2)) until it asks for another.
+    """
 
     environment: Mapping[str, str]
     kept: Mapping[str, int]
+    niceness: int
 
 
 def start_service(target: Target, inheritance: Inheritance) -> int:
@@ -66,6 +72,7 @@ def start_program(title: str, command: Sequence[str], environment: Mapping[str, 
     try:
         _end_with_parent(supervisor)
         _reset_signals()
+        prefer_for_takeover()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(2, 1)
         os.execve(command[0], list(command), {**os.environ, **environment})
@@ -94,6 +101,8 @@ def _become(target: Target, inheritance: Inheritance) -> None:
         os.environ["LISTEN_FDS"] = str(len(inheritance.kept))
         os.environ["LISTEN_FDNAMES"] = ":".join(inheritance.kept)
         os.environ["LISTEN_PID"] = str(os.getpid())
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, inheritance.niceness)
     set_title(f"hf-{target.name}")
     sys.argv = [f"holdfast-{target.name.partition('@')[0]}", target.name]
 

@@ -6,6 +6,11 @@ from dataclasses import dataclass, replace
 
 RESTART_DELAY_S_MIN = 0.05
 RESTART_DELAY_S_MAX = 5.0
+READY_DELAY_S_MAX = 1.0
+READY_DELAYS_S_MAX = {"heartbeat": 0.05}
+"""The longest delay for a service whose runs became ready before they ended: it works, and is needed.
+
+A heartbeat that is away for longer than this looks to the peer like a dead node."""
 STABLE_S = 5.0
 """A run at least this long was no failed start: the next restart is immediate again."""
 LEASE_S = 10.0
@@ -53,11 +58,13 @@ def ended(history: History, *, ran_s: float, was_ready: bool, now_s: float) -> H
     )
 
 
-def restart_delay_s(history: History) -> float:
+def restart_delay_s(name: str, history: History) -> float:
     """Return how long to wait before the next start: none after a long run or a first death, then doubling."""
     if history.short_runs <= 1:
         return 0.0
-    return min(RESTART_DELAY_S_MAX, RESTART_DELAY_S_MIN * 2.0 ** min(history.short_runs - 2, 16))
+    kind = name.partition("@")[0]
+    longest_s = RESTART_DELAY_S_MAX if history.failed_starts else READY_DELAYS_S_MAX.get(kind, READY_DELAY_S_MAX)
+    return min(longest_s, RESTART_DELAY_S_MIN * 2.0 ** min(history.short_runs - 2, 16))
 
 
 def must_fence(name: str, history: History, *, now_s: float) -> bool:

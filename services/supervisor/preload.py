@@ -7,6 +7,7 @@ import importlib
 import logging
 
 from holdfast.events import codec
+from holdfast.failover import ruleset
 
 COMMON = (
     "asyncio",
@@ -15,7 +16,6 @@ COMMON = (
     "holdfast.service.run",
     "holdfast.telemetry",
     "nats.aio.client",
-    "opentelemetry.sdk.trace",
     "pydantic",
     "pyroute2",
     "sqlalchemy",
@@ -26,10 +26,14 @@ log = logging.getLogger("holdfast.supervisor")
 
 
 def load_common() -> None:
-    """Import the common libraries and build the validators of all events, then keep the garbage collector off them."""
+    """Import the common libraries, build the validators of all events and the parser of rules.
+
+    Then keep the garbage collector off them.
+    """
     for name in COMMON:
         importlib.import_module(name)
     codec.prepare()
+    ruleset.prepare()
     freeze()
 
 

@@ -46,5 +46,9 @@ SERVICES = Registry(
         "rfs": "services.rfs.__main__",
         "checker-process": "services.checkers.process.__main__",
         "checker-tcp": "services.checkers.tcp.__main__",
+        "checker-ping": "services.checkers.ping.__main__",
+        "checker-intf": "services.checkers.intf.__main__",
+        "checker-ip": "services.checkers.ip.__main__",
+        "checker-custom": "services.checkers.custom.__main__",
     },
 )

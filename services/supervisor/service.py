@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum, auto
 
 from holdfast.errors import ExitCode
+from holdfast.service.priority import prefer
 from holdfast.settings import NodeSettings
 
 from services.supervisor import bus_server, core, preload
@@ -37,6 +38,10 @@ PLANNED_STOP_S = 80.0
 """For the state machine to stop its modules; a little less than the 90 s that systemd gives a unit (TimeoutStopSec)."""
 SERVICE_STOP_S = 5.0
 BUS_STOP_S = 1.0
+NICENESS = -10
+"""A service that died on a busy node must not stay away until its supervisor's turn has come."""
+SPARE_TITLE = "-spare"
+"""Behind the name of a service in the title of its spare."""
 log = logging.getLogger("holdfast.supervisor")
 
 
@@ -55,6 +60,7 @@ class Supervisor:
 
     def __init__(self, settings: NodeSettings, registry: Registry = SERVICES) -> None:
         self._registry = registry
+        self._niceness = os.getpriority(os.PRIO_PROCESS, 0)
         self._selector = selectors.DefaultSelector()
         self._notify_path = settings.run_dir / "notify.sock"
         self._notify = NotifySocket(self._notify_path)
@@ -73,6 +79,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Start everything, keep it running, end everything."""
+        # Services do not inherit it, since they start programs of users; they ask for it themselves.
+        prefer(NICENESS)
         self._install()
         self._adopt_wanted()
         turned_s = time.monotonic()
@@ -140,6 +148,8 @@ class Supervisor:
     def _dismiss(self, unit: Unit, grace_s: float) -> None:
         """Have a service end and stay ended."""
         unit.wanted = False
+        # Before the service is asked to end: a spare would go on in its place.
+        self._end_spare(unit)
         if unit.run is None:
             self._forget(unit)
         elif unit.run.kill_at_s is None:
@@ -152,13 +162,16 @@ class Supervisor:
             self._units.pop(unit.name, None)
 
     def _read_notices(self) -> None:
-        by_pid = {unit.run.pid: unit for unit in self._units.values() if unit.run is not None}
         for notice in self._notify.receive():
-            unit = by_pid.get(notice.pid)
-            if unit is None or unit.run is None:
+            unit = self._unit_of(notice.pid)
+            run = None if unit is None else unit.process(notice.pid)
+            if unit is None or run is None:
                 notice.drop()
             else:
-                self._heed(unit, unit.run, notice)
+                self._heed(unit, run, notice)
+
+    def _unit_of(self, pid: int) -> Unit | None:
+        return next((unit for unit in self._units.values() if unit.process(pid) is not None), None)
 
     def _heed(self, unit: Unit, run: Run, notice: Notice) -> None:
         values = notice.values
@@ -171,6 +184,12 @@ class Supervisor:
             self._kept.forget(unit.name, values.get("FDNAME", "stored"))
         if "READY" in values or "WATCHDOG" in values:
             run.renewed_s = time.monotonic()
+        match values.get("SPARE"):
+            case "ready":
+                run.waited = True
+                unit.spare_history = core.became_ready(unit.spare_history)
+            case "0" | "1" as wanted:
+                unit.spare_wanted = wanted == "1"
         if "READY" in values and not run.ready:
             run.ready = True
             unit.history = core.became_ready(unit.history)
@@ -212,6 +231,8 @@ class Supervisor:
             "restarts": max(0, unit.history.starts - 1),
             "running_s": round(time.monotonic() - run.started_s, 3) if run else 0.0,
             "kept": sorted(self._kept.of(unit.name)),
+            "spare_pid": unit.spare.pid if unit.spare else 0,
+            "spare_ready": unit.spare.waited if unit.spare else False,
         }
 
     # -- processes
@@ -220,15 +241,28 @@ class Supervisor:
         if unit.name == BUS:
             pid = start_program(BUS, self._bus.command, self._bus.environment)
         else:
-            target = self._registry.find(unit.name)
-            assert target is not None, "only known services become units"
-            sys.stderr.flush()
-            environment = {"NOTIFY_SOCKET": str(self._notify_path), RUN_VARIABLE: self._run_id}
-            pid = start_service(target, Inheritance(environment=environment, kept=self._kept.of(unit.name)))
+            pid = self._fork(unit, unit.name, self._kept.of(unit.name))
         unit.run = Run(pid=pid, started_s=now_s)
         unit.history = core.started(unit.history, now_s=now_s)
         if unit.history.starts > 1:
             log.info("%s started again as process %d (start %d)", unit.name, pid, unit.history.starts)
+
+    def _fork(self, unit: Unit, title: str, kept: Mapping[str, int]) -> int:
+        target = self._registry.find(unit.name)
+        assert target is not None, "only known services become units"
+        sys.stderr.flush()
+        environment = {"NOTIFY_SOCKET": str(self._notify_path), RUN_VARIABLE: self._run_id}
+        inheritance = Inheritance(environment=environment, kept=kept, niceness=self._niceness)
+        return start_service(target._replace(name=title), inheritance)
+
+    def _start_spare(self, unit: Unit, now_s: float) -> None:
+        unit.spare = Run(pid=self._fork(unit, f"{unit.name}{SPARE_TITLE}", {}), started_s=now_s)
+        unit.spare_history = core.started(unit.spare_history, now_s=now_s)
+
+    def _end_spare(self, unit: Unit) -> None:
+        if unit.spare is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(unit.spare.pid, signal.SIGKILL)
 
     def _reap(self) -> None:
         while True:
@@ -238,11 +272,26 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            unit = next((unit for unit in self._units.values() if unit.run is not None and unit.run.pid == pid), None)
-            if unit is not None:
-                # What it sent before it died is in the socket already, and must be heard while its number is known.
-                self._read_notices()
+            unit = self._unit_of(pid)
+            if unit is None:
+                continue
+            # What it sent before it died is in the socket already, and must be heard while its number is known.
+            self._read_notices()
+            if unit.run is not None and unit.run.pid == pid:
                 self._ended(unit, status)
+            else:
+                self._spare_ended(unit)
+
+    def _spare_ended(self, unit: Unit) -> None:
+        spare, unit.spare = unit.spare, None
+        assert spare is not None, "only a running spare ends"
+        if unit.wanted and unit.spare_wanted:
+            log.warning("the spare of %s (process %d) ended", unit.name, spare.pid)
+        now_s = time.monotonic()
+        unit.spare_history = core.ended(
+            unit.spare_history, ran_s=now_s - spare.started_s, was_ready=spare.waited, now_s=now_s
+        )
+        unit.spare_start_at_s = now_s + core.restart_delay_s(unit.name, unit.spare_history)
 
     def _ended(self, unit: Unit, status: int) -> None:
         run, unit.run = unit.run, None
@@ -251,12 +300,16 @@ class Supervisor:
         unit.history = core.ended(
             unit.history, ran_s=now_s - run.started_s, was_ready=run.ready or not unit.leased, now_s=now_s
         )
-        unit.start_at_s = now_s + core.restart_delay_s(unit.history)
+        unit.start_at_s = now_s + core.restart_delay_s(unit.name, unit.history)
         code = os.waitstatus_to_exitcode(status)
         if not unit.wanted:
             self._forget(unit)
         elif code:
             log.warning("%s (process %d) ended with %s", unit.name, run.pid, _ending(code))
+        if unit.wanted and unit.spare is not None:
+            log.info("%s: its spare, process %d, goes on in its place", unit.name, unit.spare.pid)
+            unit.promote(now_s)
+            unit.spare_start_at_s = unit.start_at_s
 
     def _kill(self, unit: Unit, number: signal.Signals) -> None:
         if unit.run is not None:
@@ -281,7 +334,15 @@ class Supervisor:
         else:
             self._descend()
 
+    def _judge_spare(self, unit: Unit, now_s: float) -> None:
+        ends_s = unit.spare_ends_s()
+        if unit.lacks_spare() and now_s >= unit.spare_start_at_s:
+            self._start_spare(unit, now_s)
+        elif unit.spare is not None and (not unit.spare_wanted or (ends_s is not None and now_s >= ends_s)):
+            self._end_spare(unit)
+
     def _judge_unit(self, unit: Unit, now_s: float) -> None:
+        self._judge_spare(unit, now_s)
         if unit.run is None:
             if unit.wanted and now_s >= unit.start_at_s:
                 self._start(unit, now_s)

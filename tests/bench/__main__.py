@@ -8,8 +8,11 @@ import sys
 PARTS = (
     ("tests.bench.node_cost",),
     ("tests.bench.outage", "--runs", "10"),
+    ("tests.bench.service_restart",),
+    ("tests.bench.false_takeover",),
     ("tests.bench.rfs_local",),
     ("tests.bench.rfs_replicated",),
+    ("tests.bench.resync",),
 )
 
 

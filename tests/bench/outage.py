@@ -1,30 +1,35 @@
 """Client-seen outage of a trivial HTTP application, beside keepalived in the same run.
 
 A client outside opens a new connection to the virtual address every 5 ms (`tests.bench.probe`); the outage is the
-last good
-answer before the fault to the first after it. Faults: `crash` (switch ports down, then SIGKILL to everything), `killed`
-(SIGKILL to everything, the kernel goes on answering), `process` (the application's process), `swap` (by command).
-Prints one line per figure: setting, fault, runs, min / median / max in ms, and the ratio to the peer's median.
+last good answer before the fault to the first after it. Faults: `crash` (switch ports down, then SIGKILL to
+everything), `killed` (SIGKILL to everything, the kernel goes on answering), `process` (the application's process),
+`swap` (by command).
+Prints one line per figure: setting, fault, runs, min / median / max in ms, and the ratio to the peer's median. The
+application's own start and stop stand in lines of their own (`tests.bench.application`), measured in the same run
+between the faults, because the outages contain them. The load of the machine stands beside each figure.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from holdfast.lab.lab import Lab
 from holdfast.lab.place import kill_group
 
+from tests.bench import application
 from tests.bench.probe import longest_gap, read_times
-from tests.cluster.mirror import NODES, PORT, SERVER, VIRTUAL_ADDRESS, Mirror, mirror, userconfig
+from tests.cluster.mirror import NODES, PORT, VIRTUAL_ADDRESS, Mirror, mirror, userconfig
 from tests.tidy.rules import ROOT
 
+LAB = "bench"
 SETTLE_S = 1.5
 """Undisturbed probing before each fault."""
 RECOVER_S = 20.0
@@ -35,17 +40,18 @@ class Figure:
     setting: str
     fault: str
     outages_ms: list[float]
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
 
     def __str__(self) -> str:
         values = sorted(self.outages_ms)
         middle = statistics.median(values)
         return (
             f"outage {self.setting:<28} {self.fault:<8} n={len(values):<3}"
-            f" {values[0]:7.0f} / {middle:7.0f} / {values[-1]:7.0f} ms"
+            f" {values[0]:7.0f} / {middle:7.0f} / {values[-1]:7.0f} ms   load {self.load:.1f}"
         )
 
 
-def outage_ms(lab: Lab, folder: Path, fault: Callable[[], None]) -> float:
+def outage_ms(lab: Lab, folder: Path, fault: Callable[[], object]) -> float:
     """Probe, strike, wait until answers come again, and return the longest time without one."""
     out = folder / f"probe-{time.monotonic_ns()}"
     probe = lab.client.popen(
@@ -65,10 +71,11 @@ def outage_ms(lab: Lab, folder: Path, fault: Callable[[], None]) -> float:
         time.sleep(SETTLE_S)
         begun = time.monotonic_ns()
         fault()
+        struck = time.monotonic_ns()
         end = time.monotonic() + RECOVER_S
         while time.monotonic() < end:
             times = read_times(out)
-            if times and times[-1] > begun and time.monotonic_ns() - begun > 1_000_000_000:
+            if times and times[-1] > begun and time.monotonic_ns() - struck > 1_000_000_000:
                 gap = longest_gap(times, after_ns=begun)
                 if times[-1] - gap.to_ns > 700_000_000:
                     return gap.ms
@@ -83,7 +90,12 @@ def holdfast_figures(setting: str, heart: str, faults: list[str], runs: int) -> 
     figures = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        mirror("bench", Path(folder), configuration=userconfig(heart=heart, service='maxloop="1000"')) as cluster,
+        mirror(
+            LAB,
+            Path(folder),
+            configuration=userconfig(heart=heart, service='maxloop="1000"'),
+            programs=application.FILES,
+        ) as cluster,
     ):
         for fault in faults:
             outages = []
@@ -93,7 +105,19 @@ def holdfast_figures(setting: str, heart: str, faults: list[str], runs: int) -> 
                 _restore(cluster, primary, fault)
             figures.append(Figure(setting=setting, fault=fault, outages_ms=outages))
             print(figures[-1], flush=True)
+        for figure in own_figures(cluster.lab, runs):
+            print(figure, flush=True)
     return figures
+
+
+def own_figures(lab: Lab, runs: int) -> list[Figure]:
+    """Measure the application's own start and stop outside of any cluster, on the client."""
+    command = ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.bench.application", str(runs)]
+    lines = [line.split() for line in lab.client.run(command).stdout.splitlines()]
+    return [
+        Figure(setting="application by itself", fault=name, outages_ms=[float(line[place]) for line in lines])
+        for place, name in enumerate(("start", "stop"))
+    ]
 
 
 def _strike(cluster: Mirror, primary: str, fault: str) -> None:
@@ -159,8 +183,8 @@ def _start_keepalived(lab: Lab, name: str, advert: str) -> None:
     found = node.run(["sh", "-c", f"ip -o -4 addr show | grep ' {node.ipv4()}/' | awk '{{print $2}}'"]).stdout.strip()
     text = KEEPALIVED.format(node=name, interface=found, priority=100, advert=advert, address=VIRTUAL_ADDRESS)
     (node.root / "run/keepalived.conf").write_text(text)
-    (node.root / "run/webserver.py").write_text(SERVER % {"port": PORT})
-    node.run(["sh", "-c", "setsid python3 /run/webserver.py >/dev/null 2>&1 & echo"])
+    (node.root / "run/webserver.py").write_text(application.FILES["webserver.py"])
+    node.run(["sh", "-c", f"setsid {application.PYTHON} /run/webserver.py >/dev/null 2>&1 & echo"])
     node.run(
         ["sh", "-c", "setsid keepalived -n -f /run/keepalived.conf -p /run/k.pid -r /run/v.pid >/dev/null 2>&1 & echo"]
     )

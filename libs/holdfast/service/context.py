@@ -116,8 +116,7 @@ class Context:
         async def publish(span: SpanEnded) -> None:
             await self.publish(NODE_SCOPE, span)
 
-        settings = self.settings
-        return Telemetry(service=self.name, node=settings.node, publish=publish, otlp_endpoint=settings.otlp_endpoint)
+        return Telemetry(service=self.name, node=self.settings.node, publish=publish)
 
     @contextmanager
     def span(self, name: str, *, trace: str = "", **attributes: str | int | float | bool) -> Iterator[str]:

@@ -55,6 +55,16 @@ class Notifier:
         with suppress(UnavailableError):
             self._send("STOPPING=1", flags=socket.MSG_DONTWAIT)
 
+    def spare(self, *, wanted: bool) -> None:
+        """Say whether a spare process of this service is to wait for its turn; never waits, so it is to be repeated."""
+        with suppress(UnavailableError):
+            self._send(f"SPARE={int(wanted)}", flags=socket.MSG_DONTWAIT)
+
+    def waiting(self) -> None:
+        """Said by a spare: it has prepared all it can, and waits for its turn."""
+        with suppress(UnavailableError):
+            self._send("SPARE=ready", flags=socket.MSG_DONTWAIT)
+
     def keep(self, name: str, fd: int) -> None:
         """Have the supervisor hold a descriptor for the next start of this service; same name replaces.
 

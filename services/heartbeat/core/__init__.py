@@ -13,6 +13,7 @@ from services.heartbeat.core.detector import (
     Verdict,
 )
 from services.heartbeat.core.link import LinkTiming
+from services.heartbeat.core.tally import Tally
 
 __all__ = [
     "EVIDENCE_QUESTIONS_MIN",
@@ -25,5 +26,6 @@ __all__ = [
     "Lost",
     "Reason",
     "Suspected",
+    "Tally",
     "Verdict",
 ]

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.heartbeat.core.link import NO_BEAT_NS, Link, LinkTiming
+from services.heartbeat.core.tally import Tally
 
 EVIDENCE_SILENCE_MIN_NS = 150_000_000
 """How long a peer whose lifeline is refused must leave every beat and question unanswered before it is lost.
@@ -98,7 +99,8 @@ class Detector:
     """The judgement about one peer. `is_present` is None until the first verdict."""
 
     def __init__(self, links: tuple[LinkTiming, ...], *, started_ns: int) -> None:
-        self._links = {timing.ident: Link(timing, started_ns) for timing in links}
+        self.tally = Tally()
+        self._links = {timing.ident: Link(timing, started_ns, self.tally) for timing in links}
         self._lifelines: dict[str, tuple[Lifeline, int]] = {}
         self._present: bool | None = None
         self._last_beat_ns = NO_BEAT_NS
@@ -123,7 +125,7 @@ class Detector:
         for timing in links:
             link = kept.get(timing.ident)
             if link is None:
-                link = Link(timing, at_ns)
+                link = Link(timing, at_ns, self.tally)
             else:
                 link.timing = timing
             self._links[timing.ident] = link
@@ -210,6 +212,7 @@ class Detector:
             verdicts.append(self._lose(at_ns, Reason.EVIDENCE, self._refusal(at_ns)))
         elif not self._suspected and self.is_wary(at_ns):
             self._suspected = True
+            self.tally.suspected += 1
             verdicts.append(Suspected(at_ns=at_ns, silent_ns=at_ns - self._last_beat_ns))
         return verdicts
 
@@ -249,6 +252,7 @@ class Detector:
 
     def _lose(self, at_ns: int, reason: Reason, evidence: str) -> Lost:
         self._present = False
+        self.tally.lost += 1
         heard = self._last_beat_ns != NO_BEAT_NS
         return Lost(
             at_ns=at_ns,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.heartbeat.core.tally import Tally
+
 NO_BEAT_NS = -1
 """Stands for the time of a beat that never came; monotonic times are not negative."""
 AFTER_STALL_PULSES = 3
@@ -44,6 +46,7 @@ class Link:
         "_since_ns",
         "_stall_ns",
         "_stalls",
+        "_tally",
         "_unheard",
         "hold_until_ns",
         "is_heard_by_peer",
@@ -53,8 +56,9 @@ class Link:
         "timing",
     )
 
-    def __init__(self, timing: LinkTiming, at_ns: int) -> None:
+    def __init__(self, timing: LinkTiming, at_ns: int, tally: Tally) -> None:
         self.timing = timing
+        self._tally = tally
         self.is_up = False
         self.is_watched = True
         self.is_heard_by_peer = False
@@ -80,6 +84,7 @@ class Link:
     def beat(self, at_ns: int, *, hears_us: bool) -> bool:
         """Take a beat; return whether the network's condition changed."""
         if self.is_up:
+            self._tally.gap(at_ns - self._since_ns, at_ns, self.timing.ident)
             self._learn(at_ns - self._since_ns)
         self._unheard = 0 if hears_us else self._unheard + 1
         is_heard = hears_us or (self.is_heard_by_peer and self._unheard < UNHEARD_BEATS_MIN)
@@ -105,14 +110,17 @@ class Link:
             return
         if late_ns * STALL_SHARE < timeout_ns:
             self._late_ns = min(self._late_ns + late_ns, timeout_ns)
+            self._tally.late += 1
         elif self._stalls < STALLS_EXCUSED_MAX:
             self._stalls += 1
+            self._tally.stalls += 1
             self._stall_ns += late_ns
             self.hold_until_ns = at_ns + min(AFTER_STALL_PULSES * self.timing.pulse_ns, timeout_ns)
 
     def is_silent(self, at_ns: int, *, pressed: bool) -> bool:
         """Whether no beat came for the timeout; on a pressed node one more pulse is waited, once per silence."""
         if pressed:
+            self._tally.pressed += self._pressed_ns == 0
             self._pressed_ns = self.timing.pulse_ns
         return at_ns >= self.deadline_ns
 

@@ -19,14 +19,25 @@ def after_short_runs(count: int) -> History:
 
 
 def test_the_first_death_is_answered_at_once_and_then_ever_later() -> None:
-    delays = [core.restart_delay_s(after_short_runs(count)) for count in range(1, 11)]
+    delays = [core.restart_delay_s("vip", after_short_runs(count)) for count in range(1, 11)]
     assert delays[:4] == [0.0, 0.05, 0.1, 0.2]
-    assert delays[-1] == core.RESTART_DELAY_S_MAX
+    assert delays[-1] == core.READY_DELAY_S_MAX
+
+
+def test_a_service_that_never_became_ready_waits_longest() -> None:
+    history = History()
+    for _ in range(12):
+        history = core.ended(core.started(history, now_s=0.0), ran_s=0.1, was_ready=False, now_s=0.1)
+    assert core.restart_delay_s("heartbeat", history) == core.RESTART_DELAY_S_MAX
+
+
+def test_a_heartbeat_that_works_is_never_kept_waiting_for_long() -> None:
+    assert core.restart_delay_s("heartbeat", after_short_runs(20)) == 0.05
 
 
 def test_a_long_run_makes_the_next_restart_immediate_again() -> None:
     history = core.ended(after_short_runs(8), ran_s=core.STABLE_S, was_ready=True, now_s=60.0)
-    assert core.restart_delay_s(history) == 0.0
+    assert core.restart_delay_s("vip", history) == 0.0
 
 
 def test_only_the_state_machine_makes_a_node_give_up() -> None:
