@@ -67,7 +67,7 @@ class Counts:
     entries: int = 0
     """Paths that the journals named at the beginning."""
     compared: int = 0
-    """Names whose metadata were compared because a whole directory was."""
+    """Names on both sides whose metadata were compared because a whole directory was."""
     bytes_compared: int = 0
     started_ns: int = 0
 
@@ -229,8 +229,8 @@ class Resync:
             ours = rows.rows_in(port.root_fd, directory, port.is_excluded)
             if ours is None:
                 continue
-            self.counts.compared += len(ours)
             for path, one, other in _paired(directory, ours, theirs):
+                self.counts.compared += one is not None and other is not None
                 if _differs(path, one, other, firsts) or (contents and one is not None and one.is_regular):
                     found.append(Entry(tree=tree, path=path, extent=Extent.WHOLE))
                 if one is not None and other is not None and one.is_directory and other.is_directory:

@@ -52,6 +52,9 @@ class PlainTree:
     def settle(self, path: bytes) -> None:
         return
 
+    def finish_changes(self) -> None:
+        return
+
     def close(self) -> None:
         os.close(self.root_fd)
 
@@ -159,6 +162,9 @@ class Hand:
 
     def _parent_mtime(self, path: bytes) -> int:
         return os.stat(os.path.dirname(self._place(path))).st_mtime_ns
+
+    def inode(self, path: bytes) -> int:
+        return os.lstat(self._place(path)).st_ino
 
     def _name(self, paths: tuple[bytes, ...], effect: Callable[[], None], make: Callable[[], Operation]) -> int:
         self.engine.before(tuple((0, path) for path in paths))

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from holdfast.clock import SystemClock
 
-from services.rfs.changes import ChangeJournal, Stoppage
+from services.rfs.changes import ChangeJournal
+from services.rfs.copy_state import Stoppage
 from services.rfs.core.paths import Extent
 from services.rfs.survey import SLACK_NS, Survey
 from tests.bench.rfs_pair import Node, bring_in_step, pair
@@ -19,8 +20,9 @@ from tests.integration.rfs.replication_kit import PlainTree, differences, until
 pytestmark = [pytest.mark.root, pytest.mark.filterwarnings("error")]
 
 FILE_BYTES = 600_000
-CHANGED_NAMES_MAX = 10
-"""What `change` touches: eight names and the two directories that hold them. There are 26 names in all."""
+CHANGED_NAMES_MAX = 11
+"""What `change` touches: eight names and the two directories that hold them; a new directory is looked at once more for
+what is in it. There are 26 names in all."""
 EDIT = b"edited while nobody looked"
 
 
@@ -171,7 +173,7 @@ class Stopped:
 
         until(has_passed)
         root = os.fstat(self.tree.root_fd)
-        self.journal.note_stop(Stoppage(latest + 1 + SLACK_NS + ahead_ns, ((root.st_dev, root.st_ino),)))
+        self.journal.state.note_stop(Stoppage(latest + 1 + SLACK_NS + ahead_ns, ((root.st_dev, root.st_ino),)))
 
     def survey(self) -> set[tuple[bytes, Extent]]:
         survey = Survey([self.tree], self.journal, LaterClock())
@@ -202,7 +204,7 @@ def stopped(tmp_path: Path) -> Iterator[Stopped]:
 def test_nothing_is_noted_when_nothing_was_changed(stopped: Stopped) -> None:
     stopped.stop()
     assert stopped.survey() == set()
-    assert stopped.journal.stopped is None
+    assert stopped.journal.state.stopped is None
 
 
 def test_exactly_the_changed_names_and_listings_are_noted(stopped: Stopped) -> None:
@@ -243,7 +245,7 @@ def test_another_directory_in_its_place_has_all_metadata_compared(stopped: Stopp
 
 def test_a_second_stop_before_the_walk_was_finished_does_not_hide_the_first(stopped: Stopped) -> None:
     stopped.stop()
-    first = stopped.journal.stopped
+    first = stopped.journal.state.stopped
     assert first is not None
-    stopped.journal.note_stop(Stoppage(first.at_ns + 10**12, first.roots))
-    assert stopped.journal.stopped == first
+    stopped.journal.state.note_stop(Stoppage(first.at_ns + 10**12, first.roots))
+    assert stopped.journal.state.stopped == first

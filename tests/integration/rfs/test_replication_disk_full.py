@@ -128,11 +128,8 @@ def test_no_room_for_the_change_journal_stops_neither_copy(tmp_path: Path, side:
             for number in range(200):
                 hand.create(b"file-%d" % number + b"n" * 200)
             hand.fsync(b"file-0" + b"n" * 200)
-            if side == "one":
-                with pytest.raises(OSError, match="No space left"):
-                    primary.checkpoint(PATIENCE_S)
-            else:
-                assert primary.checkpoint(PATIENCE_S)
+            assert primary.checkpoint(PATIENCE_S)
+            assert len({"one": one, "two": two}[side].journal.entries()) > 0, "without room, nothing is forgotten"
             hand.fsync(b"file-1" + b"n" * 200)
             assert secondary.in_step_session == primary.in_step_session == session
             assert differences(one.path, two.path) == []

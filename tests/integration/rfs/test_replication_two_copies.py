@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from services.rfs import resync
 from services.rfs.engine import Promise
 from tests.integration.rfs.replication_kit import Copy, Hand, bring_in_step, differences, until
 
@@ -226,3 +227,19 @@ def test_a_newer_epoch_refuses_the_stream_of_an_old_primary(one: Copy, two: Copy
     secondary = two.become_secondary(primary.port, fence_epoch=4)
     until(lambda: "older than 4" in secondary.refused, what="refused")
     assert primary.proposed_session == ""
+
+
+def test_a_tree_larger_than_what_is_looked_at_at_a_time_arrives_whole(
+    one: Copy, two: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resync, "FOUND_MAX", 20)
+    for directory in ("d", "d/e", "d/e/f", "g"):
+        (one.path / directory).mkdir()
+        for number in range(30):
+            (one.path / directory / f"f{number}").write_bytes(b"%d" % number)
+    (two.path / "g").mkdir()
+    (two.path / "g/f3").write_bytes(b"X")
+    primary = one.become_primary()
+    two.become_secondary(primary.port)
+    bring_in_step(one, two)
+    assert differences(one.path, two.path) == []

@@ -182,7 +182,7 @@ def test_device_numbers_survive_the_kernels_encoding(major: int, minor: int) -> 
 def test_attributes_are_packed_as_the_header_says(tmp_path: Path) -> None:
     os.utime(tmp_path, ns=(1, -1))
     found = tmp_path.stat()
-    buffer = bytearray(abi.ATTR.size)
+    buffer = memoryview(bytearray(abi.ATTR.size))
     codec.pack_attributes(buffer, 0, found, 7)
     fields = abi.ATTR.unpack(buffer)
     assert fields[0] == found.st_ino

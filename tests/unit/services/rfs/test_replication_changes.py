@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.rfs.changes import ChangeJournal, Stoppage, note_operation
+from services.rfs.changes import ChangeJournal, note_operation
+from services.rfs.copy_state import Stoppage
 from services.rfs.core import operations as ops
 from services.rfs.core.limits import ZONE_BYTES
 from services.rfs.core.paths import Entry, Extent, PathSet
@@ -128,13 +129,13 @@ def test_a_stop_is_kept_until_it_is_looked_into(tmp_path: Path) -> None:
     first = journal(tmp_path)
     first.last_session = "s"
     stoppage = Stoppage(7, ((1, 2), (3, 4)))
-    first.note_stop(stoppage)
+    first.state.note_stop(stoppage)
     first.close()
     again = journal(tmp_path)
-    assert again.stopped == stoppage
-    again.note_stop(Stoppage(9, ()))
-    assert again.stopped == stoppage
-    again.forget_stop()
-    assert again.stopped is None
+    assert again.state.stopped == stoppage
+    again.state.note_stop(Stoppage(9, ()))
+    assert again.state.stopped == stoppage
+    again.state.forget_stop()
+    assert again.state.stopped is None
     assert again.last_session == "s"
     again.close()
