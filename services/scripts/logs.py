@@ -15,7 +15,7 @@ def log_name(script: str, at_wall_ns: int) -> str:
     """The model's name, `userlog_<date>T<time>_<script>.ulog`; UTC, with microseconds so that no two runs share one."""
     seconds, rest_ns = divmod(at_wall_ns, 1_000_000_000)
     stamp = time.strftime("%Y-%m-%dT%H%M%S", time.gmtime(seconds))
-    return f"userlog_{stamp}.{rest_ns // 1000:06d}_{script}.ulog"
+    return f"userlog_{stamp}.{rest_ns // 1000:06d}_{script.replace('/', '_')}.ulog"
 
 
 def prune_logs(directory: Path) -> None:

@@ -116,14 +116,15 @@ class Records:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write beside, sync, then rename over: a reader sees the old record or the new one."""
+    """Write beside, then rename over: a reader sees the old record or the new one.
+
+    Nothing waits for the disk: a record outlives processes, and the crash of the machine ends its run as well.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with contextlib.closing(os.fdopen(descriptor, "w")) as file:
         file.write(json.dumps(asdict(record)))
-        file.flush()
-        os.fsync(file.fileno())
     beside.replace(path)
 
 

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,34 +20,52 @@ from holdfast.errors import OperatorError
 from holdfast.events.envelope import NODE_SCOPE, Envelope
 from holdfast.events.module import ForgetScripts, RunScript, ScriptFinished, SpanEnded
 from holdfast.ids import ModuleId, NodeId, checked_name
+from holdfast.scripting.environment import safe_dir, script_dir, script_environment
+from holdfast.scripting.safe_tree import write_safe_tree
 from holdfast.service.context import Context
+from holdfast.service.priority import prefer_for_takeover
 from holdfast.service.run import ready
 from holdfast.telemetry import is_trace
 
-from services.scripts.environment import safe_dir, script_dir, script_environment
 from services.scripts.logs import log_name, prune_logs
 from services.scripts.record import Record, Records
-from services.scripts.runner import EXIT_NOT_STARTED, Run, start_runner
-from services.scripts.safe_tree import write_safe_tree
+from services.scripts.runner import EXIT_NOT_STARTED, Run
+from services.scripts.spare import Spare, make_spare
 
 RUNS_MAX = 64
 """Scripts running at once on a node: two for each of the 32 modules that a cluster may have."""
 RECORD_WAIT_S = 1.0
 RECORD_LOOK_S = 0.01
 """A runner writes its record within milliseconds of taking its lock."""
-_SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
+_SCRIPT = re.compile(r"(?=.{1,255}\Z)[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*\Z")
+
+SPARES = 2
+"""Scripts that follow one another while clients wait: stop and start of an application. A spare takes a few MiB."""
+TIDY_S = 1.0
+"""After the last start of a script: spares are made and old files removed when a transition is most likely over."""
 
 log = logging.getLogger("holdfast.scripts")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """A runner that is being waited for."""
+    """A runner that is being waited for. channel: how it says that the run is over, None when an earlier service made
+    it."""
 
-    pid: int
     descriptor: int
+    channel: socket.socket | None
     cause: str
     trace: str
+
+    @property
+    def waited_for(self) -> int:
+        """What becomes readable with the end of the run."""
+        return self.descriptor if self.channel is None else self.channel.fileno()
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+        if self.channel is not None:
+            self.channel.close()
 
 
 class Scripts:
@@ -59,6 +78,11 @@ class Scripts:
         self._watched: dict[tuple[ModuleId, str], Watched] = {}
         self._publishing: set[asyncio.Task[None]] = set()
         self._supervisor = os.getppid()
+        self._nice = os.getpriority(os.PRIO_PROCESS, 0)
+        """Of the scripts; this service prefers itself afterwards."""
+        self._spares: list[Spare] = []
+        self._untidy: set[ModuleId] = set()
+        self._tidying: asyncio.TimerHandle | None = None
 
     async def run_script(self, order: Envelope[RunScript]) -> None:
         """Start the run, or repeat its result, or go on waiting for it: whichever it needs."""
@@ -97,12 +121,30 @@ class Scripts:
                 if not record.finished:
                     await self._adopt_or_close(module, record.run, "", "")
 
+    def tidy(self) -> None:
+        """Have spares ready, and remove what is no longer kept."""
+        self._tidying = None
+        try:
+            while len(self._spares) < SPARES:
+                self._spares.append(make_spare(self._supervisor, self._nice))
+        except OSError as error:
+            log.warning("no runner can be made in advance: %s", error)
+        while self._untidy:
+            module = self._untidy.pop()
+            self._records.prune(module)
+            prune_logs(self._log_dir(module))
+
     def close(self) -> None:
-        """Stop waiting; the runners go on."""
+        """Stop waiting; the runners that have a run go on."""
         for watched in self._watched.values():
-            asyncio.get_running_loop().remove_reader(watched.descriptor)
-            os.close(watched.descriptor)
+            asyncio.get_running_loop().remove_reader(watched.waited_for)
+            watched.close()
         self._watched.clear()
+        for spare in self._spares:
+            spare.close()
+        self._spares.clear()
+        if self._tidying is not None:
+            self._tidying.cancel()
 
     async def _run_or_adopt(self, order: Envelope[RunScript]) -> None:
         module, wanted = order.module, order.payload
@@ -123,14 +165,35 @@ class Scripts:
         try:
             if len(self._watched) >= RUNS_MAX:
                 raise OperatorError(f"{RUNS_MAX} scripts are running on this node already")
-            pid = start_runner(self._run(order, script, lock), self._supervisor)
+            runner = self._start(self._run(order, script), lock)
         finally:
             os.close(lock)
-        await self._watch(module, wanted.run, pid, order.id, order.trace)
-        self._records.prune(module)
-        prune_logs(self._log_dir(module))
+        self._watch(
+            module,
+            wanted.run,
+            Watched(descriptor=runner.descriptor, channel=runner.channel, cause=order.id, trace=order.trace),
+        )
+        self._untidy.add(module)
+        if self._tidying is not None:
+            self._tidying.cancel()
+        self._tidying = asyncio.get_running_loop().call_later(TIDY_S, self.tidy)
 
-    def _run(self, order: Envelope[RunScript], script: Path, lock: int) -> Run:
+    def _start(self, run: Run, lock: int) -> Spare:
+        """Hand the run to a spare, or to a runner made now when there is none."""
+        while self._spares:
+            spare = self._spares.pop()
+            try:
+                spare.start(run, lock)
+            except ConnectionError:
+                # Somebody killed it while it waited.
+                spare.close()
+            else:
+                return spare
+        spare = make_spare(self._supervisor, self._nice)
+        spare.start(run, lock)
+        return spare
+
+    def _run(self, order: Envelope[RunScript], script: Path) -> Run:
         module, wanted = order.module, order.payload
         now_ns = self._context.clock.wall_ns()
         path = self._log_dir(module) / log_name(wanted.script, now_ns) if wanted.log_bytes_max > 0 else None
@@ -151,7 +214,6 @@ class Scripts:
                 log=str(path) if path else "",
             ),
             record_path=self._records.path(module, wanted.run),
-            lock=lock,
         )
 
     def _log_dir(self, module: ModuleId) -> Path:
@@ -162,7 +224,7 @@ class Scripts:
         record = await self._record_of_runner(module, run)
         lock = self._records.lock(module, run)
         if lock is None and record is not None and not record.finished:
-            await self._watch(module, run, record.runner, cause, trace)
+            await self._adopt(module, run, record.runner, cause, trace)
             return
         if lock is not None:
             os.close(lock)
@@ -177,7 +239,7 @@ class Scripts:
             await asyncio.sleep(RECORD_LOOK_S)
         return record
 
-    async def _watch(self, module: ModuleId, run: str, pid: int, cause: str, trace: str) -> None:
+    async def _adopt(self, module: ModuleId, run: str, pid: int, cause: str, trace: str) -> None:
         try:
             descriptor = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -189,14 +251,17 @@ class Scripts:
             os.close(descriptor)
             await self._collect(module, run, cause, trace)
             return
-        self._watched[module, run] = Watched(pid=pid, descriptor=descriptor, cause=cause, trace=trace)
-        asyncio.get_running_loop().add_reader(descriptor, self._ended, module, run)
+        self._watch(module, run, Watched(descriptor=descriptor, channel=None, cause=cause, trace=trace))
+
+    def _watch(self, module: ModuleId, run: str, watched: Watched) -> None:
+        self._watched[module, run] = watched
+        asyncio.get_running_loop().add_reader(watched.waited_for, self._ended, module, run)
 
     def _ended(self, module: ModuleId, run: str) -> None:
         watched = self._watched.pop((module, run))
         loop = asyncio.get_running_loop()
-        loop.remove_reader(watched.descriptor)
-        os.close(watched.descriptor)
+        loop.remove_reader(watched.waited_for)
+        watched.close()
         task = loop.create_task(self._collect(module, run, watched.cause, watched.trace))
         self._publishing.add(task)
         task.add_done_callback(self._publishing.discard)
@@ -210,9 +275,9 @@ class Scripts:
             log.warning("the runner of script run %s of module %s was killed, and the script with it", run, module)
             record = record.killed()
             self._records.write(module, record)
+        await self._publish(module, record.fact(), cause, trace)
         if is_trace(trace):
             await self._context.publish(NODE_SCOPE, _span(record, module, trace, self._settings.node))
-        await self._publish(module, record.fact(), cause, trace)
 
     async def _publish(self, module: ModuleId, fact: ScriptFinished, cause: str, trace: str) -> None:
         await self._context.publish(module, fact, cause=cause, trace=trace)
@@ -220,7 +285,7 @@ class Scripts:
 
 def _checked_script(name: str) -> str:
     if not _SCRIPT.match(name):
-        raise OperatorError(f"script name {name[:40]!r} is not valid", hint="a file name in the module's bin")
+        raise OperatorError(f"script name {name[:40]!r} is not valid", hint="a file in the module's bin")
     return name
 
 
@@ -260,10 +325,12 @@ async def serve(context: Context) -> None:
     """Set the service up and let it work until it is stopped."""
     write_safe_tree(safe_dir(context.settings))
     scripts = Scripts(context)
+    prefer_for_takeover()
     await scripts.resume()
     await context.on_order(RunScript, scripts.run_script)
     await context.on_order(ForgetScripts, scripts.forget_scripts)
     context.on_report(scripts.report)
     await ready(context)
+    scripts.tidy()
     await context.stopping.wait()
     scripts.close()

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 
 from holdfast.bus import subjects
+from holdfast.core.overview import overview
 from holdfast.core.settings import ModuleSettings
 from holdfast.core.state import State
 from holdfast.errors import ConfigError, HoldfastError, NotFoundError, OperatorError, RefusedError, UnavailableError
@@ -72,7 +73,7 @@ async def _command(machine: StateMachine, request: Request) -> Json:
         identity=_text(request, "identity", ""),
         who=_text(request, "who", ""),
     )
-    state = await runner.decide(command)
+    state = await runner.decide(command, trace=_text(request, "trace", ""))
     if state.refusal is not None:
         return {"accepted": False, "reason": state.refusal.reason, "code": int(RefusedError.exit_code)}
     return {"accepted": True, "reason": "", "role": str(state.role), "status": str(state.status)}
@@ -157,6 +158,11 @@ async def _get(machine: StateMachine, request: Request) -> Json:
     return dict(found[wanted])
 
 
+async def _rules(machine: StateMachine, request: Request) -> Json:
+    runner = machine.runner(_text(request, "module"))
+    return {"module": runner.module, "rules": [asdict(each) for each in overview(runner.state)]}
+
+
 async def _setting(machine: StateMachine, request: Request) -> Json:
     runner = machine.runner(_text(request, "module"))
     name, value = _text(request, "setting"), request.get("value")
@@ -172,8 +178,8 @@ async def _verify(machine: StateMachine, request: Request) -> Json:
     runner = machine.runner(_text(request, "module"))
     if not runner.state.is_replicated:
         raise RefusedError(f"module {runner.module} replicates nothing")
-    if not runner.state.is_primary:
-        raise RefusedError("replicas are compared from the primary", hint="ask the other node")
+    if not runner.state.is_primary and runner.state.role is not Role.SECOND:
+        raise RefusedError(f"module {runner.module} is {runner.state.role} here", hint="it must run on both nodes")
     name = _text(request, "request", "") or secrets.token_hex(8)
     answer = machine.expect_verification(name)
     await machine.order(runner.module, f"rfs@{runner.module}", VerifyReplicas(request=name))
@@ -214,6 +220,7 @@ VERBS: Mapping[str, Answer] = {
     "remove": _remove,
     "set": _set,
     "get": _get,
+    "rules": _rules,
     "setting": _setting,
     "verify": _verify,
 }

@@ -43,6 +43,10 @@ class ModuleFiles:
     def edited(self) -> Path:
         return self.root / "conf" / "userconfig.xml"
 
+    def has_script(self, name: str) -> bool:
+        """Is there a script of this name among the applied ones?"""
+        return (self.active / "bin" / name).is_file()
+
 
 def configured_modules(settings: NodeSettings) -> list[ModuleId]:
     """Return the modules that have an applied configuration, by name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,12 +18,14 @@ from holdfast.events.module import (
     CommandRefused,
     CommandRequested,
     ModuleOpened,
+    ScriptFinished,
     ServiceStarted,
     StateChanged,
     TimerFired,
 )
 from holdfast.events.state import Role
-from holdfast.history.decider import Decision, dump_state, step
+from holdfast.history.decider import Decision, step
+from holdfast.history.snapshots import dump_snapshot
 from holdfast.ids import ModuleId
 from holdfast.journal.port import (
     BATCH_MS_MAX,
@@ -35,6 +38,7 @@ from holdfast.journal.port import (
 from holdfast.service.context import Context
 
 from services.statemachine import orders as giving
+from services.statemachine.files import ModuleFiles
 from services.statemachine.opening import Opened
 from services.statemachine.reserve import Reserve
 from services.statemachine.resources import differing, resources_of
@@ -42,6 +46,8 @@ from services.statemachine.tracing import TransitionTracer
 
 WAITING_EVENTS_MAX = 4096
 """More than this waiting means that somebody floods the bus; what is dropped is asked for again (`report.facts`)."""
+FOLDED_MAX = 64
+"""Events that share one commit: more than a transition has, few enough to take no longer than that commit."""
 SNAPSHOT_EVENTS = 500
 """Events after which a state is saved: a restart folds at most this many, in about 100 ms."""
 TIMER_SLACK_S = 0.001
@@ -53,6 +59,20 @@ log = logging.getLogger("holdfast.statemachine")
 class _Job:
     envelope: Envelope[object]
     done: asyncio.Future[State] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Folded:
+    """One event and what it made of the state."""
+
+    job: _Job
+    envelope: Envelope[object]
+    before: State
+    decision: Decision
+
+    @property
+    def after(self) -> State:
+        return self.decision.state
 
 
 class ModuleRunner:
@@ -68,6 +88,7 @@ class ModuleRunner:
         self._context = context
         self._reserve = reserve
         self._authority = opened.authority
+        self._files = ModuleFiles(root=context.settings.module_dir(module))
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue(WAITING_EVENTS_MAX)
         self._sent: dict[giving.Key, object] = {}
         self._resources: dict[str, tuple[str, str]] = {}
@@ -91,10 +112,13 @@ class ModuleRunner:
         except asyncio.QueueFull:
             self.needs_report = True
 
-    async def decide(self, payload: object) -> State:
-        """Have a fact of our own (a command, a setting) decided on; return the state right after it."""
+    async def decide(self, payload: object, *, trace: str = "") -> State:
+        """Have a fact of our own (a command, a setting) decided on; return the state right after it.
+
+        trace: the traceparent of what asked for it.
+        """
         done: asyncio.Future[State] = asyncio.get_running_loop().create_future()
-        envelope = self._context.envelope(self.module, payload)
+        envelope = self._context.envelope(self.module, payload, trace=trace)
         await self._jobs.put(_Job(envelope=envelope, done=done))
         state = await done
         name = BY_PAYLOAD[type(payload)].name
@@ -119,44 +143,72 @@ class ModuleRunner:
 
     def retain(self) -> None:
         """Keep the journal within its limits; a snapshot is made first, so that there is one to cut at."""
-        self._save()
+        self.save()
         self.journal.retain(Retention(), now_wall_ns=self._context.clock.wall_ns())
 
     def close(self) -> None:
         for timer in (self._timer, self._flush):
             if timer is not None:
                 timer.cancel()
-        self._save()
+        self.save()
         self.journal.close()
         self._authority.close()
 
-    # -- one event
+    # -- events
 
-    async def _take(self, job: _Job) -> None:
-        before = self.state
+    async def _take(self, first: _Job) -> None:
+        """Decide on everything that waits, make it durable once, then give the orders that hold at the end.
+
+        Nobody has seen what was wanted in between; orders are wanted conditions, so nobody misses it either.
+        """
+        told = self.state
+        folded: list[_Folded] = []
+        todo = deque([first])
+        while todo:
+            folded.append(self._fold(todo.popleft(), folded[-1].after if folded else told))
+            absent = self._absent(folded[-1])
+            if absent is not None:
+                todo.appendleft(_Job(envelope=absent))
+            elif not todo and len(folded) < FOLDED_MAX and not self._jobs.empty():
+                todo.append(self._jobs.get_nowait())
+        last = folded[-1]
+        wanted = giving.addressed(last.after, last.decision.orders)
+        fresh = giving.changed(self._sent, wanted)
+        await self._make_durable(told, last.after, at_once=bool(fresh))
+        self.state = last.after
+        self._sent = wanted
+        await self._send(fresh, cause=last.envelope.id)
+        self._arm(last.decision.orders.wake_at_mono_ns)
+        for each in folded:
+            await self._follow(each)
+        if self._since_snapshot >= SNAPSHOT_EVENTS:
+            self.save()
+
+    def _fold(self, job: _Job, before: State) -> _Folded:
         envelope = self._tracer.contextualise(before, job.envelope)
         decision = step(before, envelope)
-        wanted = giving.addressed(decision.state, decision.orders)
-        fresh = giving.changed(self._sent, wanted)
-        await self._record(before, envelope, decision, at_once=bool(fresh))
-        self.state = decision.state
-        self._sent = wanted
-        await self._send(fresh, cause=envelope.id)
-        if isinstance(envelope.payload, ServiceStarted):
-            await self.send_to(envelope.payload.service)
-        self._tracer.observe(before, decision.state, envelope, now_wall_ns=self._context.clock.wall_ns())
-        self._arm(decision.orders.wake_at_mono_ns)
-        await self._tell(before, decision.state, envelope)
-        if job.done is not None and not job.done.done():
-            job.done.set_result(decision.state)
-
-    async def _record(self, before: State, envelope: Envelope[object], decision: Decision, *, at_once: bool) -> None:
-        """Journal first, then the authority record with full fsync; only then may orders leave."""
-        after = decision.state
-        is_new_record = after.authority != before.authority
         self.journal.append(envelope, decision=decision.digest, durable=False)
-        self._journalled = after
-        self._project(before, after, envelope)
+        self._journalled = decision.state
+        self._since_snapshot += 1
+        self._project(before, decision.state, envelope)
+        self._tracer.observe(before, decision.state, envelope, now_wall_ns=self._context.clock.wall_ns())
+        return _Folded(job=job, envelope=envelope, before=before, decision=decision)
+
+    def _absent(self, folded: _Folded) -> Envelope[object] | None:
+        """A script that was decided on just now and that the module does not have is over at once.
+
+        The scripts service would say the same; that takes two changes of process for each of the many scripts that
+        most modules leave out, while clients wait.
+        """
+        run = folded.decision.orders.run
+        if run is None or folded.after.running == folded.before.running or self._files.has_script(run.script):
+            return None
+        over = ScriptFinished(run=run.run, script=run.script, exit_code=0, duration_ms=0.0, timed_out=False, log="")
+        return self._context.envelope(self.module, over, cause=folded.envelope.id, trace=folded.after.trace)
+
+    async def _make_durable(self, before: State, after: State, *, at_once: bool) -> None:
+        """Journal first, then the authority record with full fsync; only then may orders leave."""
+        is_new_record = after.authority != before.authority
         if at_once or is_new_record:
             self._reserve.spend(self.journal.flush)
         elif self._flush is None:
@@ -165,9 +217,16 @@ class ModuleRunner:
             began_ns = self._context.clock.wall_ns()
             await asyncio.to_thread(self._reserve.spend, partial(self._authority.write, after.authority))
             self._tracer.record("authority record", start_wall_ns=began_ns, end_wall_ns=self._context.clock.wall_ns())
-        self._since_snapshot += 1
-        if self._since_snapshot >= SNAPSHOT_EVENTS:
-            self._save()
+
+    async def _follow(self, folded: _Folded) -> None:
+        """What is due once an event's outcome is durable and the orders have been given."""
+        payload = folded.envelope.payload
+        if isinstance(payload, ServiceStarted):
+            await self.send_to(payload.service)
+        await self._tell(folded.before, folded.after, folded.envelope)
+        done = folded.job.done
+        if done is not None and not done.done():
+            done.set_result(folded.after)
 
     def _project(self, before: State, after: State, envelope: Envelope[object]) -> None:
         at_ns, cause = envelope.at_wall_ns, envelope.id
@@ -209,14 +268,16 @@ class ModuleRunner:
             # What waits is written with the next event, which ends this service if the disk still refuses it.
             log.error("%s", error)
 
-    def _save(self) -> None:
-        text, wall_ns = dump_state(self._journalled), self._context.clock.wall_ns()
+    def save(self) -> None:
+        """Save the state, so that a restart folds only what follows; raise StorageError when nothing can be written."""
+        text, wall_ns = dump_snapshot(self._journalled), self._context.clock.wall_ns()
         self._reserve.spend(partial(self.journal.save, text, kind=SnapshotKind.SAVED, wall_ns=wall_ns))
         self._since_snapshot = 0
 
     async def _send(self, orders: dict[giving.Key, object], *, cause: str) -> None:
         cluster = self._context.settings.cluster
-        for (service, name), order in orders.items():
+        for (service, _about), order in orders.items():
+            name = BY_PAYLOAD[type(order)].name
             envelope = self._context.envelope(self.module, order, cause=cause, trace=self.state.trace)
             await self._context.bus.publish(subjects.order(cluster, self.module, service, name), codec.encode(envelope))
 

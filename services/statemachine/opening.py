@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 from holdfast.config.model import BootPolicy
 from holdfast.config.parse import parse_module
+from holdfast.core.authority import AuthorityRecord
 from holdfast.core.state import State, Wish
 from holdfast.errors import StorageError
 from holdfast.events.module import Action, ConfigurationApplied
 from holdfast.events.state import Role
-from holdfast.history.decider import dump_state, first_state, load_state, step
-from holdfast.ids import ModuleId
+from holdfast.history.decider import first_state
+from holdfast.history.snapshots import dump_snapshot, restored
+from holdfast.ids import ModuleId, NodeId
 from holdfast.journal.authority import AuthorityStore
-from holdfast.journal.port import Journal, SnapshotKind
+from holdfast.journal.port import Journal, JournalBrokenError, SnapshotKind
 from holdfast.journal.sql import SqlJournal
 from holdfast.service.context import Context
 
@@ -23,17 +27,20 @@ from services.statemachine.files import ModuleFiles
 SHUTDOWN = "shutdown of the node"
 """Who asks for the stop that precedes the node's end; a module stopped by it starts again with the node."""
 BOOT = "start of the node"
+RESTART = "restart the node: the module then begins from its authority record alone"
+log = logging.getLogger("holdfast.statemachine")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A module ready to run. incarnation: to be told in ModuleOpened. starts: it is to be started now."""
+    """A module ready to run. incarnation: for ModuleOpened. starts: it is to be started, after boot_delay_s."""
 
     journal: Journal
     authority: AuthorityStore
     state: State
     incarnation: int
     starts: bool
+    boot_delay_s: int = 0
 
 
 def open_module(context: Context, module: ModuleId, applied: ConfigurationApplied | None) -> Opened:
@@ -49,10 +56,9 @@ def open_module(context: Context, module: ModuleId, applied: ConfigurationApplie
         journal = SqlJournal(files.journal)
         undo.callback(journal.close)
         record = authority.read()
-        known = restored(journal)
+        node = context.settings.node
         if applied is None:
-            if known is None:
-                raise StorageError(f"{files.journal}: nothing of module {module} is recorded")
+            known = _resumed(journal, files.journal, record, module, node)
             if known.authority != record:
                 # Killed after the decision was journalled and before its record was written: nobody has seen it yet.
                 authority.write(known.authority)
@@ -64,28 +70,53 @@ def open_module(context: Context, module: ModuleId, applied: ConfigurationApplie
                 starts=False,
             )
         else:
-            state = first_state(applied, record, module=module, node=context.settings.node)
-            journal.save(dump_state(state), kind=SnapshotKind.OPENED, wall_ns=context.clock.wall_ns())
+            before = _before(journal, module, node)
+            state = first_state(applied, record, module=module, node=node)
+            journal.save(dump_snapshot(state), kind=SnapshotKind.OPENED, wall_ns=context.clock.wall_ns())
             opened = Opened(
                 journal=journal,
                 authority=authority,
                 state=state,
                 incarnation=record.incarnation + 1,
-                starts=_starts(journal, known, applied),
+                starts=_starts(journal, before, applied),
+                boot_delay_s=parse_module(applied.text.encode(), "safeconf.xml", {}).service.boot_delay_s,
             )
         undo.pop_all()
     return opened
 
 
-def restored(journal: Journal) -> State | None:
-    """Fold the newest snapshot and all events after it; None when the journal is empty."""
-    saved = journal.snapshot()
-    if saved is None:
+def _resumed(journal: Journal, path: Path, record: AuthorityRecord, module: ModuleId, node: NodeId) -> State:
+    """The state in which this life of the node left the module; raise StorageError when that cannot be known."""
+    try:
+        known = restored(journal, module=module, node=node)
+    except JournalBrokenError:
+        raise
+    except StorageError as error:
+        raise StorageError(f"{path}: {error.message}", hint=RESTART) from error
+    if known is None:
+        raise StorageError(f"{path}: nothing of module {module} is recorded", hint=RESTART)
+    if known.trouble:
+        log.warning("module %s: %s; its state is made again from the journal", module, known.trouble)
+        if known.state.authority != record:
+            # Only what the shipped core decided before may be ahead of the record; this is another core's view of it.
+            raise StorageError(
+                f"{path}: {known.trouble}; made again from the events it would differ from the authority record",
+                hint=RESTART,
+            )
+    return known.state
+
+
+def _before(journal: Journal, module: ModuleId, node: NodeId) -> State | None:
+    """The state in which an earlier life of the node left the module, None when that cannot be known any more.
+
+    A new incarnation begins from the authority record alone, so this may not keep it from beginning.
+    """
+    try:
+        known = restored(journal, module=module, node=node)
+    except StorageError as error:
+        log.warning("module %s: what it was before cannot be known: %s", module, error)
         return None
-    state = load_state(saved.state)
-    for record in journal.read(after=saved.sequence):
-        state = step(state, record.envelope).state
-    return state
+    return known.state if known is not None else None
 
 
 def _starts(journal: Journal, known: State | None, applied: ConfigurationApplied) -> bool:
@@ -101,9 +132,10 @@ def _starts(journal: Journal, known: State | None, applied: ConfigurationApplied
 
 
 def _ran_before(journal: Journal, known: State | None) -> bool:
-    if known is None:
-        return False
     last = next(iter(journal.commands(limit=1)), None)
     if last is not None and last.who == SHUTDOWN and last.action == Action.STOP:
         return True
-    return known.role is not Role.STOP and known.wish is not Wish.STOP
+    if known is not None:
+        return known.role is not Role.STOP and known.wish is not Wish.STOP
+    noted = next(iter(journal.states(limit=1)), None)
+    return noted is not None and noted.role != Role.STOP

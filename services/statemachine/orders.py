@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from holdfast.core.decide import Orders
 from holdfast.core.state import State
-from holdfast.events.catalogue import BY_PAYLOAD
+from holdfast.events.catalogue import BY_PAYLOAD, CHECKERS
+from holdfast.events.module import WatchResources
 
-CHECKERS = ("checker-process", "checker-tcp")
 Key = tuple[str, str]
-"""Service instance and the order's wire name: there is one wanted condition per pair."""
+"""Service instance and what the order is about: there is one wanted condition per pair."""
+HANDLE = "handle"
+"""A handler's run stands beside that of a transition."""
 
 
 def addressed(state: State, orders: Orders) -> dict[Key, object]:
@@ -19,18 +21,32 @@ def addressed(state: State, orders: Orders) -> dict[Key, object]:
     """
     found: dict[Key, object] = {}
 
-    def give(service: str, order: object | None) -> None:
+    def give(service: str, order: object | None, about: str = "") -> None:
         if order is not None:
-            found[service, BY_PAYLOAD[type(order)].name] = order
+            found[service, about or BY_PAYLOAD[type(order)].name] = order
 
     give(f"rfs@{state.settings.module}", orders.replicate)
     give("vip", orders.addresses)
     give("scripts", orders.forget)
     give("scripts", orders.run)
+    give("scripts", orders.handle, HANDLE)
     for checker in CHECKERS:
         give(checker, orders.watch)
     give("heartbeat", orders.announce)
     return found
+
+
+def checkers_for(watched: WatchResources) -> list[str]:
+    """Return the checker services that have something to watch."""
+    parts = {
+        "checker-process": watched.processes,
+        "checker-tcp": watched.tcp,
+        "checker-ping": watched.ping,
+        "checker-intf": watched.interfaces,
+        "checker-ip": watched.addresses,
+        "checker-custom": watched.custom,
+    }
+    return [service for service in CHECKERS if parts[service]]
 
 
 def changed(before: dict[Key, object], after: dict[Key, object]) -> dict[Key, object]:

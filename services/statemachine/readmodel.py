@@ -67,6 +67,8 @@ def waiting_for(state: State) -> str:
         return str(state.steps[0].kind)
     if state.blocked_by:
         return state.blocked_by
+    if state.role is Role.WAIT and state.undecided_resource:
+        return f"the first verdict on resource {state.undecided_resource}"
     if state.role is Role.SECOND:
         return "resynchronisation" if state.is_replicated else "the primary to count this node in step"
     return state.reason

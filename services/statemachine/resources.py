@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from holdfast.core.overview import holding_labels
 from holdfast.core.state import State
 from holdfast.events.state import Copy
 
@@ -28,6 +29,9 @@ def resources_of(state: State) -> dict[str, tuple[str, str]]:
         if report is not None:
             found["rfs.connected"] = ("up" if report.connected else "down", BY)
             found |= {f"rfs.{name}": (f"{value:g}", "rfs") for name, value in report.metrics.items()}
+    holding = holding_labels(state)
+    labels = {rule.label for rule in state.settings.rules.rules if rule.is_in_force}
+    found |= {f"rule.{label}": ("active" if label in holding else "inactive", BY) for label in labels | holding}
     if state.settings.addresses and state.addresses is not None:
         found["vip.held"] = ("up" if state.addresses.held else "down", "vip")
     return found

@@ -7,9 +7,9 @@ import logging
 import os
 
 from holdfast.bus import subjects
-from holdfast.errors import HoldfastError, NotFoundError
+from holdfast.errors import EnvironmentFaultError, HoldfastError, NotFoundError, StorageError
 from holdfast.events import codec
-from holdfast.events.catalogue import BY_PAYLOAD
+from holdfast.events.catalogue import BY_PAYLOAD, CHECKERS
 from holdfast.events.envelope import NODE_SCOPE, Envelope
 from holdfast.events.module import (
     Action,
@@ -31,7 +31,7 @@ from holdfast.service.context import Context
 from services.statemachine.files import LifeMark, configured_modules, read_applied, write_wanted
 from services.statemachine.module_runner import ModuleRunner
 from services.statemachine.opening import BOOT, SHUTDOWN, open_module
-from services.statemachine.orders import CHECKERS
+from services.statemachine.orders import checkers_for
 from services.statemachine.reserve import Reserve
 
 RUN_VARIABLE = "HOLDFAST_RUN"
@@ -55,6 +55,7 @@ class StateMachine:
         self.failures: dict[ModuleId, str] = {}
         """Modules that cannot be run, and why."""
         self._tasks: dict[ModuleId, asyncio.Task[None]] = {}
+        self._delayed: set[asyncio.Task[None]] = set()
         self._life = LifeMark(context.settings.run_dir, os.environ.get(RUN_VARIABLE, ""))
         self._spans = SpanStore(context.settings.state_dir / SPANS_FILE)
         self._reserve = Reserve(context.settings.state_dir)
@@ -81,6 +82,13 @@ class StateMachine:
         """Run a module, resumed when `applied` is None. Raises what stands against it: ConfigError, StorageError."""
         opened = await asyncio.to_thread(open_module, self.context, module, applied)
         runner = ModuleRunner(self.context, module, opened, self._reserve)
+        try:
+            await asyncio.to_thread(runner.save)
+        except StorageError:
+            # A runner that cannot record ends the whole service; a module that is not opened leaves the others alone.
+            opened.journal.close()
+            opened.authority.close()
+            raise
         self.failures.pop(module, None)
         self.runners[module] = runner
         task = asyncio.get_running_loop().create_task(runner.run())
@@ -89,9 +97,19 @@ class StateMachine:
         if applied is not None:
             await runner.decide(applied)
             self._life.begun(module)
-        if opened.starts:
+        if opened.starts and opened.boot_delay_s:
+            delayed = asyncio.get_running_loop().create_task(self._start_later(runner, opened.boot_delay_s))
+            self._delayed.add(delayed)
+            delayed.add_done_callback(self._delayed.discard)
+        elif opened.starts:
             await runner.decide(CommandRequested(action=Action.START, who=BOOT))
         return runner
+
+    async def _start_later(self, runner: ModuleRunner, delay_s: int) -> None:
+        """Start a module after its `boot_delay`, unless somebody has done something with it meanwhile."""
+        await asyncio.sleep(delay_s)
+        if self.runners.get(runner.module) is runner and runner.state.role is Role.STOP and runner.state.is_idle:
+            await runner.decide(CommandRequested(action=Action.START, who=BOOT))
 
     async def remove(self, module: ModuleId) -> None:
         """Stop running a module (it has to be in STOP) and tell its services to let go."""
@@ -107,28 +125,27 @@ class StateMachine:
         self.write_wanted()
 
     def runner(self, module: str) -> ModuleRunner:
-        """Return a module that runs; raise NotFoundError that says why there is none."""
+        """Return a module that runs; raise NotFoundError, or EnvironmentFaultError that says why it cannot be run."""
         found = self.runners.get(ModuleId(module))
-        if found is None:
-            why = self.failures.get(ModuleId(module), "it is not configured on this node")
-            raise NotFoundError(f"module {module!r} does not run: {why}")
-        return found
+        if found is not None:
+            return found
+        if ModuleId(module) in self.failures:
+            raise EnvironmentFaultError(f"module {module!r} cannot be run: {self.failures[ModuleId(module)]}")
+        raise NotFoundError(f"module {module!r} does not run: it is not configured on this node")
 
     def write_wanted(self) -> None:
         """Tell the supervisor which optional services these modules need."""
         wanted: list[str] = []
         for module, runner in self.runners.items():
             settings = runner.state.settings
-            watches = settings.watches
             if settings.replication is not None:
                 wanted.append(f"rfs@{module}")
-            if any((watches.prim_processes, watches.second_processes, watches.sec_processes, watches.both_processes)):
-                wanted.append("checker-process")
-            if any((watches.prim_tcp, watches.second_tcp, watches.sec_tcp, watches.both_tcp)):
-                wanted.append("checker-tcp")
+            wanted += checkers_for(settings.watches.every)
         write_wanted(self.context.settings.run_dir, wanted)
 
     def close(self) -> None:
+        for delayed in self._delayed:
+            delayed.cancel()
         for task in self._tasks.values():
             task.remove_done_callback(self._ended)
             task.cancel()

@@ -6,6 +6,7 @@ import asyncio
 import os
 
 from holdfast.service.context import Context
+from holdfast.service.priority import prefer_for_takeover
 from holdfast.service.run import ready
 
 from services.statemachine.asks import answer_all
@@ -15,6 +16,7 @@ from services.statemachine.service import StateMachine
 async def serve(context: Context) -> None:
     """Run until told to stop; then stop the modules, unless the supervisor is gone and everything ends anyway."""
     supervisor = os.getppid()
+    prefer_for_takeover()
     machine = StateMachine(context)
     house = asyncio.get_running_loop().create_task(machine.keep_house())
     try:

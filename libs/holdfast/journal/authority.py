@@ -10,11 +10,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, Text, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from holdfast.core.authority import AuthorityRecord
 from holdfast.errors import StorageError
 from holdfast.journal.database import open_engine, prepare_file, storage
+from holdfast.journal.statements import replacing
 
 _METADATA = MetaData()
 _RECORD = Table(
@@ -25,6 +25,7 @@ _RECORD = Table(
     Column("body", Text, nullable=False),
     Column("sha256", Text, nullable=False),
 )
+SET_RECORD = replacing(_RECORD)
 VERSION = 1
 _ADAPTER = TypeAdapter(AuthorityRecord)
 
@@ -58,10 +59,8 @@ class AuthorityStore:
 
     def write(self, record: AuthorityRecord) -> None:
         """Replace the record; when this returns it survives the loss of power."""
-        row = _row(record)
         with storage(self._path, "write the authority record"), self._engine.begin() as connection:
-            statement = upsert(_RECORD).values(one=1, **row)
-            connection.execute(statement.on_conflict_do_update(index_elements=["one"], set_=row))
+            SET_RECORD.run(connection, [{"one": 1, **_row(record)}])
 
     def close(self) -> None:
         self._engine.dispose()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import RowMapping, Table, delete, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.engine import Connection, Engine
 
 from holdfast.errors import PeerError, StorageError
@@ -30,6 +29,7 @@ from holdfast.journal.port import (
     SnapshotKind,
     StateNoted,
 )
+from holdfast.journal.statements import Prepared, inserting, replacing, updating
 from holdfast.journal.tables import (
     COMMANDS,
     EVENTS,
@@ -44,6 +44,12 @@ from holdfast.journal.tables import (
 
 CHUNK_ROWS = 500
 """Rows fetched at a time, so that a long journal is never whole in memory."""
+ADD_EVENT = inserting(EVENTS)
+SET_HEAD = updating(HEAD, ("last", "last_hash"))
+SET_RESOURCE = replacing(RESOURCES)
+ADD_RESOURCE = inserting(RESOURCE_HISTORY)
+ADD_STATE = inserting(STATES)
+ADD_COMMAND = inserting(COMMANDS)
 
 
 class SqlJournal:
@@ -55,6 +61,8 @@ class SqlJournal:
         self._path = path
         self._events: list[dict[str, chain.Value]] = []
         self._views: list[Projection] = []
+        self._values: dict[str, str] | None = None
+        """What is in the table of resources, once it has been read."""
         with storage(path, "open the journal"):
             if not read_only:
                 prepare_file(path, _create)
@@ -81,17 +89,15 @@ class SqlJournal:
         if not self._events and not self._views:
             return
         with storage(self._path, "write the journal"), self._engine.begin() as connection:
-            self._write(connection)
-        self._events.clear()
-        self._views.clear()
+            values = self._write(connection)
+        self._written(values)
 
     def save(self, state: str, *, kind: SnapshotKind, wall_ns: int) -> None:
         row = {"sequence": self._last, "kind": str(kind), "state": state, "wall_ns": wall_ns}
         with storage(self._path, "save a snapshot"), self._engine.begin() as connection:
-            self._write(connection)
+            values = self._write(connection)
             connection.execute(insert(SNAPSHOTS), [row])
-        self._events.clear()
-        self._views.clear()
+        self._written(values)
 
     def last_sequence(self) -> int:
         return self._last
@@ -172,12 +178,23 @@ class SqlJournal:
 
     # -- inside
 
-    def _write(self, connection: Connection) -> None:
+    def _write(self, connection: Connection) -> dict[str, str]:
+        """Write what waits; return the resources' values after it, to be remembered once it is committed."""
         if self._events:
-            connection.execute(insert(EVENTS), self._events)
-            connection.execute(update(HEAD).values(last=self._last, last_hash=self._last_hash))
-        for view in self._views:
-            _project(connection, view)
+            ADD_EVENT.run(connection, self._events)
+            SET_HEAD.run(connection, [{"last": self._last, "last_hash": self._last_hash}])
+        if self._values is None:
+            known = connection.execute(select(RESOURCES.c.resource, RESOURCES.c.value)).all()
+            self._values = {row.resource: row.value for row in known}
+        values = dict(self._values)
+        for statement, rows in _rows_of(self._views, values).items():
+            statement.run(connection, rows)
+        return values
+
+    def _written(self, values: dict[str, str]) -> None:
+        self._values = values
+        self._events.clear()
+        self._views.clear()
 
     def _rows(self, query: Any) -> Sequence[RowMapping]:
         with storage(self._path, "read the journal"), self._engine.connect() as connection:
@@ -230,20 +247,23 @@ def _create(engine: Engine) -> None:
         connection.execute(insert(HEAD), [{**head, "last": 0, "last_hash": chain.GENESIS}])
 
 
-def _project(connection: Connection, view: Projection) -> None:
-    columns = asdict(view)
-    match view:
-        case ResourceAssigned():
-            known = select(RESOURCES.c.value).where(RESOURCES.c.resource == view.resource)
-            before = connection.execute(known).scalar()
-            fresh = upsert(RESOURCES).values(**columns)
-            connection.execute(fresh.on_conflict_do_update(index_elements=["resource"], set_=columns))
-            if before != view.value:
-                connection.execute(insert(RESOURCE_HISTORY), [columns])
-        case StateNoted():
-            connection.execute(insert(STATES), [columns])
-        case CommandNoted():
-            connection.execute(insert(COMMANDS), [columns])
+def _rows_of(views: Sequence[Projection], values: dict[str, str]) -> dict[Prepared, list[dict[str, Any]]]:
+    """Return what to write for these changes of the views; `values` of the resources are brought up to date."""
+    rows: dict[Prepared, list[dict[str, Any]]] = {}
+    newest: dict[str, dict[str, Any]] = {}
+    for view in views:
+        columns = asdict(view)
+        match view:
+            case ResourceAssigned():
+                newest[view.resource] = columns
+                if values.get(view.resource) != view.value:
+                    rows.setdefault(ADD_RESOURCE, []).append(columns)
+                values[view.resource] = view.value
+            case StateNoted():
+                rows.setdefault(ADD_STATE, []).append(columns)
+            case CommandNoted():
+                rows.setdefault(ADD_COMMAND, []).append(columns)
+    return {**rows, SET_RESOURCE: list(newest.values())}
 
 
 def _snapshot(row: RowMapping) -> Snapshot:

@@ -44,11 +44,14 @@ CLUSTER = """<?xml version="1.0"?>
 CONFIGURATION = """<?xml version="1.0"?>
 <safe><service mode="mirror">
 <heart><heartbeat name="net"/></heart>
-<vip><interface_list><interface><real_interface><virtual_addr addr="127.0.0.9" where="one_side_alias"/></real_interface>
-</interface></interface_list></vip>
+<vip><interface_list><interface check="off"><real_interface>
+<virtual_addr addr="127.0.0.9" where="one_side_alias" check="off"/></real_interface></interface></interface_list></vip>
 <rfs><replicated dir="/srv/shop"/></rfs>
 <user/></service></safe>
 """
+
+SCRIPTS = ("prestart", "start_prim", "stop_prim")
+"""Those that the module has; the others count as run."""
 
 
 def install(place: NodePlace) -> Path:
@@ -58,6 +61,9 @@ def install(place: NodePlace) -> Path:
     root = place.settings.module_dir(MODULE)
     (root / "active").mkdir(parents=True)
     (root / "active" / "userconfig.xml").write_text(CONFIGURATION)
+    (root / "active" / "bin").mkdir()
+    for script in SCRIPTS:
+        (root / "active" / "bin" / script).write_text("#!/bin/sh\n")
     (root / "module.json").write_text(json.dumps({"id": 1}))
     return root
 
@@ -243,6 +249,29 @@ def test_first_start_waits_and_prim_makes_the_node_primary(place: NodePlace) -> 
         assert "start_prim" in node.scripts
         services = json.loads((place.run_dir / "services.json").read_text())
         assert services == {"services": [f"rfs@{MODULE}"]}
+
+    scenario(place, steps)
+
+
+def test_scripts_that_the_module_does_not_have_are_recorded_as_run_and_never_ordered(place: NodePlace) -> None:
+    """In the published order, each once, and the others are ordered as ever."""
+
+    async def steps(node: Node, machine: ServiceProcess, _server: NatsServer) -> None:
+        await become_alone(node)
+        assert node.scripts == ["prestart", "start_prim"]
+        machine.kill()
+        journal = SqlJournal(place.settings.module_dir(MODULE) / "journal.db", read_only=True)
+        payloads = [record.envelope.payload for record in journal.read()]
+        journal.close()
+        ran = {payload.run: payload.script for payload in payloads if isinstance(payload, ScriptFinished)}
+        assert list(ran.values()) == [
+            "transition",
+            "prestart",
+            "transition",
+            "start_both",
+            "start_prim",
+            "start_sec",
+        ]
 
     scenario(place, steps)
 

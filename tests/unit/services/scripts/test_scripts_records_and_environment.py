@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from holdfast.errors import OperatorError
 from holdfast.ids import ModuleId
+from holdfast.scripting.environment import script_environment
+from holdfast.scripting.safe_tree import command_text, write_safe_tree
 from holdfast.settings import load_settings
 
-from services.scripts.environment import script_environment
 from services.scripts.logs import LOGS_KEPT, log_name, prune_logs
 from services.scripts.output import Output
 from services.scripts.record import RECORDS_KEPT, Record, Records
-from services.scripts.safe_tree import command_text, write_safe_tree
 
 SHOP = ModuleId("shop")
 RECORD = Record(run="node1-3-1", script="start_prim", runner=7, started_at_wall_ns=5, log="")

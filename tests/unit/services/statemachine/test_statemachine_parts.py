@@ -10,6 +10,7 @@ from holdfast.core.decide import decide
 from holdfast.core.evolve import initial
 from holdfast.core.settings import ModuleSettings
 from holdfast.errors import ConfigError, StorageError
+from holdfast.events.catalogue import CHECKERS
 from holdfast.events.module import ConfigurationApplied
 from holdfast.history.translate import module_settings
 from holdfast.ids import ModuleId, NodeId
@@ -59,7 +60,7 @@ def test_a_configuration_becomes_the_deciders_settings() -> None:
     assert (found.replication.local_address, found.replication.port) == ("10.1.0.1", 5608)
     assert found.replication.settings.acknowledge_on_disk is False
     assert found.replication.settings.directories[0].excluded == ("tmp",)
-    assert [watch.name for watch in found.watches.prim_processes] == ["httpd"]
+    assert [watch.name for watch in found.watches.prim.processes] == ["httpd"]
     assert dict(found.script_environment) == {"COLOUR": "blue"}
 
 
@@ -79,8 +80,7 @@ def test_every_order_has_its_service_and_the_announcement_comes_last() -> None:
     assert list(orders) == [
         ("rfs@shop", "replicate.directories"),
         ("vip", "hold.addresses"),
-        ("checker-process", "watch.resources"),
-        ("checker-tcp", "watch.resources"),
+        *((checker, "watch.resources") for checker in CHECKERS),
         ("heartbeat", "announce.state"),
     ]
     assert changed(orders, orders) == {}

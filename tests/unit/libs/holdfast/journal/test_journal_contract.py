@@ -135,6 +135,26 @@ def test_a_reopened_file_goes_on_in_the_same_chain(tmp_path: Path) -> None:
     second.close()
 
 
+def test_a_reopened_file_knows_which_values_its_history_ends_with(tmp_path: Path) -> None:
+    """The same value as before is an assignment and no change, also in another life of the process."""
+    for at, value in enumerate(["up", "up", "down", "up"]):
+        journal = file_journal(tmp_path)
+        journal.project(ResourceAssigned(resource="tcp.web", value=value, by="checker-tcp", wall_ns=at, cause=f"e{at}"))
+        journal.close()
+    last = file_journal(tmp_path)
+    assert [item.value for item in last.resource_history("tcp.web")] == ["up", "down", "up"]
+    assert [(item.value, item.wall_ns) for item in last.resources()] == [("up", 3)]
+    last.close()
+
+
+def test_values_that_change_twice_in_one_commit_both_enter_the_history(journal: Journal) -> None:
+    for at, value in enumerate(["up", "down", "up"]):
+        journal.project(ResourceAssigned(resource="tcp.web", value=value, by="checker-tcp", wall_ns=at, cause=f"e{at}"))
+    journal.flush()
+    assert [item.value for item in journal.resource_history("tcp.web")] == ["up", "down", "up"]
+    assert [item.value for item in journal.resources()] == ["up"]
+
+
 def test_a_crash_of_the_process_loses_no_durable_event(tmp_path: Path) -> None:
     """Another connection sees what was appended durably, and not what still waits in memory."""
     writer = file_journal(tmp_path)

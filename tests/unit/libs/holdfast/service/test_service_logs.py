@@ -47,11 +47,30 @@ def test_logs_are_bounded_by_size_and_number(settings: NodeSettings, monkeypatch
     monkeypatch.setattr(logs, "LOG_BYTES_MAX", 4096)
     configure_logs(settings, "vip")
     for number in range(500):
-        logging.getLogger("holdfast.test").info("record %d %s", number, "x" * 100)
+        logging.getLogger("holdfast.test").info(f"record {number} {'x' * 100}")
     files = sorted((settings.state_dir / "log").iterdir())
     assert [file.name for file in files] == ["vip.log", "vip.log.1", "vip.log.2", "vip.log.3"]
     assert all(file.stat().st_size <= 4096 for file in files)
     assert "record 499" in (settings.state_dir / "log/vip.log").read_text()
+
+
+def test_records_of_one_wording_are_limited_and_counted(
+    settings: NodeSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rubbish on a socket is told of, again and again, but not each piece of it."""
+    configure_logs(settings, "gateway")
+    log = logging.getLogger("holdfast.test")
+    for number in range(200):
+        log.warning("rubbish from %s", number)
+    log.warning("something else")
+    later = logging.LogRecord("holdfast.test", logging.WARNING, "", 0, "rubbish from %s", (200,), None)
+    later.created += logs.WINDOW_S
+    log.handle(later)
+    told = [json.loads(line) for line in (settings.state_dir / "log/gateway.log").read_text().splitlines()]
+    assert [body["message"] for body in told[-2:]] == ["something else", "rubbish from 200"]
+    assert len(told) == logs.BURST_MAX + 2
+    assert told[-1]["unlogged"] == f"{200 - logs.BURST_MAX} records like this one before it"
+    assert capsys.readouterr().err.count("rubbish from") == logs.BURST_MAX + 1
 
 
 def test_one_record_cannot_push_all_others_out() -> None:

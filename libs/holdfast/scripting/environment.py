@@ -30,14 +30,16 @@ def script_environment(
     variables: Mapping[str, str],
     inherited: Mapping[str, str],
     trace: str = "",
+    applied: Path | None = None,
 ) -> dict[str, str]:
     """Return the whole environment of a script of `module`.
 
+    `applied` is where its configuration and scripts are, when that is not the configuration in force.
     `variables` are those of the `user` tag; they cannot replace the ones by which commands find node and module.
     `trace` is the traceparent of what led to this run (W3C Trace Context, handed on as TRACEPARENT).
     """
     safe = safe_dir(settings)
-    active = settings.module_dir(module) / "active"
+    active = applied or settings.module_dir(module) / "active"
     environment = {"PATH": PATH, "HOME": "/root", "SHELL": "/bin/sh", **variables}
     environment.update({name: inherited[name] for name in INHERITED if name in inherited})
     environment.update(
