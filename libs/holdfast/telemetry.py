@@ -1,32 +1,33 @@
-"""Traces: OpenTelemetry spans of one service, exported by OTLP when configured, else published for the local store.
+"""Traces: spans in OpenTelemetry's model, made by hand and handed over as facts; one place exports them.
 
 A trace context travels as a W3C traceparent text, in envelopes (`Envelope.trace`) and announcements, so that one
 failover is one trace over all services of both nodes. Most services need one line: `with context.span("…", trace=…)`.
+
+No tracing library is loaded: one that starts threads and hooks into forks cannot live in a process that forks, as the
+supervisor and the runners of scripts do. Ended spans are events (`SpanEnded`) on the bus; the state machine keeps
+them, and the gateway exports them (`holdfast.history.export`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
-
-from opentelemetry.context import Context as SpanParent
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.trace import SpanContext, TraceFlags
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from opentelemetry.util.types import AttributeValue
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
 
 from holdfast.events.module import SpanEnded
 
 WAITING_SPANS_MAX = 512
 """Spans that wait for the bus; beyond that the oldest are given up, because a trace may never hold up a service."""
 ATTRIBUTE_CHARS_MAX = 500
-EXPORT_TIMEOUT_S = 5
-SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-SCOPE = "holdfast"
+LINK = "link"
+"""Attribute that holds the traceparent of a span in another trace that this one follows from."""
+ERROR = "error"
+"""Attribute that says in words what the span's work failed with."""
+Attribute = str | int | float | bool
 Publish = Callable[[SpanEnded], Awaitable[None]]
 
 
@@ -37,8 +38,7 @@ def new_trace() -> str:
 
 def new_span(trace: str) -> str:
     """Return a traceparent for a new span in the same trace as `trace`, or of a new trace when that is none."""
-    parts = trace.split("-")
-    return f"00-{parts[1]}-{secrets.token_hex(8)}-01" if is_trace(trace) else new_trace()
+    return f"00-{trace_id(trace)}-{secrets.token_hex(8)}-01" if is_trace(trace) else new_trace()
 
 
 def is_trace(trace: str) -> bool:
@@ -52,23 +52,29 @@ def trace_id(trace: str) -> str:
     return trace.split("-")[1] if is_trace(trace) else ""
 
 
+def span_id(trace: str) -> str:
+    """Return the id of the span that a traceparent names (16 hexadecimal digits), empty when `trace` is none."""
+    return trace.split("-")[2] if is_trace(trace) else ""
+
+
 class Telemetry:
-    """The tracer of one service. Spans go to `publish` or to the OTLP endpoint; losing one breaks nothing."""
+    """The tracer of one service. Spans go to `publish`, from whatever thread they end in; losing one breaks nothing."""
 
-    def __init__(self, *, service: str, node: str, publish: Publish, otlp_endpoint: str = "") -> None:
-        self._resource = Resource({"service.name": service, "host.name": node, "service.namespace": SCOPE})
-        self._provider = _ForkedProvider(resource=self._resource, shutdown_on_exit=False)
-        self._sink = _otlp(otlp_endpoint) if otlp_endpoint else _LocalSink(f"{node}/{service}", publish)
-        self._provider.add_span_processor(self._sink)
-        self._tracer = self._provider.get_tracer(SCOPE)
+    def __init__(self, *, service: str, node: str, publish: Publish) -> None:
+        self._service = f"{node}/{service}"
+        self._publish = publish
+        self._waiting: deque[SpanEnded] = deque(maxlen=WAITING_SPANS_MAX)
+        self._flushing: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
 
-    @contextmanager
     def span(
-        self, name: str, *, trace: str = "", attributes: Mapping[str, AttributeValue] | None = None
-    ) -> Iterator[str]:
-        """Time a piece of work as a child of `trace` (or a new trace); gives the traceparent to hand on to others."""
-        with self._tracer.start_as_current_span(name, context=_parent(trace), attributes=attributes) as span:
-            yield _traceparent(span.get_span_context())
+        self, name: str, *, trace: str = "", attributes: Mapping[str, Attribute] | None = None
+    ) -> AbstractContextManager[str]:
+        """Time a piece of work as a child of `trace` (or a new trace); gives the traceparent to hand on to others.
+
+        An error that ends the work is noted in the span.
+        """
+        return _Work(self, name, trace, dict(attributes or {}))
 
     def record(
         self,
@@ -78,52 +84,24 @@ class Telemetry:
         end_wall_ns: int,
         trace: str = "",
         own: str = "",
-        attributes: Mapping[str, AttributeValue] | None = None,
+        attributes: Mapping[str, Attribute] | None = None,
     ) -> str:
         """Report a span that is over, child of `trace`; `own`: the traceparent it already goes by. Returns that."""
         own = own or new_span(trace)
-        span = ReadableSpan(
+        ended = SpanEnded(
+            trace_id=trace_id(own),
+            span_id=span_id(own),
+            parent_span_id=span_id(trace) if trace != own else "",
             name=name,
-            context=_span_context(own),
-            parent=_span_context(trace) if is_trace(trace) and trace != own else None,
-            resource=self._resource,
-            attributes=attributes,
-            start_time=min(start_wall_ns, end_wall_ns),
-            end_time=end_wall_ns,
+            service=self._service,
+            start_wall_ns=min(start_wall_ns, end_wall_ns),
+            end_wall_ns=end_wall_ns,
+            attributes={key: _text(value) for key, value in (attributes or {}).items()},
         )
-        self._sink.on_end(span)
-        return own
-
-    def close(self) -> None:
-        """Hand over what waits and stop exporting."""
-        self._provider.shutdown()
-
-
-class _ForkedProvider(TracerProvider):
-    """A provider in a process that forks runners of scripts.
-
-    In a forked child the SDK (1.45) looks up its resource again with a thread pool, which waits for ever for a thread
-    that a fork does not copy. Our children execute a script and trace nothing, so there is nothing to renew in them.
-    """
-
-    def _handle_fork(self) -> None:
-        return
-
-
-class _LocalSink(SpanProcessor):
-    """Publishes ended spans as events, from whatever thread they end in."""
-
-    def __init__(self, service: str, publish: Publish) -> None:
-        self._service = service
-        self._publish = publish
-        self._waiting: deque[SpanEnded] = deque(maxlen=WAITING_SPANS_MAX)
-        self._flushing: asyncio.Task[None] | None = None
-        self._loop = asyncio.get_running_loop()
-
-    def on_end(self, span: ReadableSpan) -> None:
-        self._waiting.append(_span_ended(span, self._service))
+        self._waiting.append(ended)
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._kick)
+        return own
 
     def _kick(self) -> None:
         if self._flushing is None or self._flushing.done():
@@ -134,44 +112,39 @@ class _LocalSink(SpanProcessor):
             await self._publish(self._waiting.popleft())
 
 
-def _otlp(endpoint: str) -> SpanProcessor:
-    # Imported here because it brings an HTTP client and protobuf along, which few nodes need.
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+class _Work(AbstractContextManager[str]):
+    """A piece of work under way."""
 
-    url = endpoint if endpoint.endswith("/v1/traces") else f"{endpoint.rstrip('/')}/v1/traces"
-    return BatchSpanProcessor(
-        OTLPSpanExporter(endpoint=url, timeout=EXPORT_TIMEOUT_S), max_queue_size=WAITING_SPANS_MAX
-    )
+    def __init__(self, telemetry: Telemetry, name: str, trace: str, attributes: dict[str, Attribute]) -> None:
+        self._telemetry = telemetry
+        self._name = name
+        self._trace = trace
+        self._attributes = attributes
+        self._own = new_span(trace)
+        self._began_wall_ns = time.time_ns()
+        self._began_mono_ns = time.monotonic_ns()
+
+    def __enter__(self) -> str:
+        return self._own
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if error is not None:
+            self._attributes[ERROR] = f"{type(error).__name__}: {error}"
+        self._telemetry.record(
+            self._name,
+            trace=self._trace,
+            own=self._own,
+            start_wall_ns=self._began_wall_ns,
+            # A wall clock that is stepped meanwhile must not make the work take an hour.
+            end_wall_ns=self._began_wall_ns + time.monotonic_ns() - self._began_mono_ns,
+            attributes=self._attributes,
+        )
 
 
-def _parent(trace: str) -> SpanParent:
-    return TraceContextTextMapPropagator().extract({"traceparent": trace} if is_trace(trace) else {}, SpanParent())
-
-
-def _traceparent(context: SpanContext) -> str:
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
-
-
-def _span_context(trace: str) -> SpanContext:
-    _, trace_number, span_number, _ = trace.split("-")
-    return SpanContext(int(trace_number, 16), int(span_number, 16), is_remote=False, trace_flags=SAMPLED)
-
-
-def _span_ended(span: ReadableSpan, service: str) -> SpanEnded:
-    context = span.get_span_context()
-    assert context is not None, "an ended span has a context"
-    attributes = {key: str(value)[:ATTRIBUTE_CHARS_MAX] for key, value in (span.attributes or {}).items()}
-    return SpanEnded(
-        trace_id=f"{context.trace_id:032x}",
-        span_id=f"{context.span_id:016x}",
-        parent_span_id=f"{span.parent.span_id:016x}" if span.parent else "",
-        name=span.name,
-        service=service,
-        start_wall_ns=span.start_time or 0,
-        end_wall_ns=span.end_time or 0,
-        attributes=attributes,
-    )
+def _text(value: Attribute) -> str:
+    # As OpenTelemetry writes values in text.
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text[:ATTRIBUTE_CHARS_MAX]
 
 
 def _is_hex(text: str) -> bool:

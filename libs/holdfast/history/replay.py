@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from holdfast.core.state import State
-from holdfast.errors import HoldfastError
+from holdfast.errors import ConfigError, HoldfastError, StorageError
 from holdfast.events.catalogue import BY_PAYLOAD
-from holdfast.history.decider import dump_state, load_state, step
+from holdfast.history.decider import dump_state, step
+from holdfast.history.snapshots import beginning, load_snapshot
 from holdfast.journal.port import Journal, JournalBrokenError, Record, Snapshot, SnapshotKind
 
 DIFFERENCES_MAX = 20
@@ -58,7 +59,7 @@ def replay(journal: Journal, *, since_wall_ns: int = 0) -> ReplayReport:
         journal.verify()
     except JournalBrokenError as error:
         broken, broken_at = error.message, error.sequence
-    run = _Run(list(journal.snapshots()), since_wall_ns)
+    run = _Run(journal, since_wall_ns)
     try:
         for record in journal.read():
             if broken_at and record.sequence >= broken_at:
@@ -79,12 +80,13 @@ def replay(journal: Journal, *, since_wall_ns: int = 0) -> ReplayReport:
 class _Run:
     """The state so far, and what has been found."""
 
-    def __init__(self, snapshots: list[Snapshot], since_wall_ns: int) -> None:
+    def __init__(self, journal: Journal, since_wall_ns: int) -> None:
         self.events = 0
         self.decisions = 0
         self.differences: list[Difference] = []
         self.transitions: list[Transition] = []
-        self._snapshots = snapshots
+        self._journal = journal
+        self._snapshots: list[Snapshot] = list(journal.snapshots())
         self._since_wall_ns = since_wall_ns
         self._state: State | None = None
 
@@ -124,11 +126,25 @@ class _Run:
         """Take over the snapshots that stand before this event: a new beginning as it is, a saved one to compare."""
         while self._snapshots and self._snapshots[0].sequence < record.sequence:
             saved = self._snapshots.pop(0)
+            state = self._saved(record, saved)
             if self._state is None or saved.kind is SnapshotKind.OPENED:
-                self._state = load_state(saved.state)
-            elif dump_state(self._state) != saved.state:
+                self._state = state
+            elif state is not None and dump_state(self._state) != dump_state(state):
                 self._differ(record, f"the state saved before it (after event {saved.sequence}) is another")
-                self._state = load_state(saved.state)
+                self._state = state
+
+    def _saved(self, record: Record, saved: Snapshot) -> State | None:
+        """The state in a snapshot; one at a beginning that cannot be read is made again; None when nothing helps."""
+        try:
+            return load_snapshot(saved.state)
+        except StorageError as error:
+            self._differ(record, f"the state saved before it (after event {saved.sequence}) cannot be read: {error}")
+        if saved.kind is not SnapshotKind.OPENED:
+            return None
+        try:
+            return beginning(self._journal, saved, module=record.envelope.module, node=record.envelope.node)
+        except (StorageError, ConfigError):
+            return None
 
     def _differ(self, record: Record, what: str) -> None:
         if len(self.differences) < DIFFERENCES_MAX:

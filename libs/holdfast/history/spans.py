@@ -91,6 +91,17 @@ class SpanStore:
         with storage(self._path, "read spans"), self._engine.connect() as connection:
             return [_span(row) for row in connection.execute(query).mappings()]
 
+    def newest(self) -> int:
+        """Return the number of the newest span, 0 when there is none. Numbers grow from span to span."""
+        with storage(self._path, "read spans"), self._engine.connect() as connection:
+            return int(connection.execute(select(func.max(_SPANS.c.number))).scalar() or 0)
+
+    def after(self, number: int, *, limit: int) -> Sequence[tuple[int, SpanEnded]]:
+        """Return the spans behind a number, in order, each with its own."""
+        query = select(_SPANS).where(_SPANS.c.number > number).order_by(_SPANS.c.number).limit(limit)
+        with storage(self._path, "read spans"), self._engine.connect() as connection:
+            return [(int(row["number"]), _span(row)) for row in connection.execute(query).mappings()]
+
     def traces(self, *, limit: int = 20) -> Sequence[TraceSummary]:
         """Return the last traces, newest first."""
         self.flush()

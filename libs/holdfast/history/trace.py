@@ -6,8 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from holdfast.events.module import SpanEnded
+from holdfast.telemetry import LINK, trace_id
 
 BAR_CHARS = 40
+QUIET_NS_MIN = 2_000_000_000
+"""A time without any span longer than this (a dead node before it comes back) is folded in the picture …"""
+FOLDED_PART = 0.05
+"""… to this part of the time in which something was done."""
+FOLD = "┊"
+LINKED_TRACES_MAX = 8
+"""Traces that are shown along with the one that names them."""
 NS_PER_MS = 1_000_000
 DEPTH_MAX = 16
 """Deeper nesting than this is drawn flat; it also bounds a malformed trace whose spans are each other's parents."""
@@ -51,21 +59,70 @@ def waterfall(spans: Sequence[SpanEnded]) -> list[Bar]:
     return bars
 
 
-def render(spans: Sequence[SpanEnded]) -> Iterator[str]:
-    """Return the waterfall as text: a head line, then start, length, picture, name, who."""
-    bars = waterfall(spans)
-    if not bars:
+def linked(spans: Iterable[SpanEnded]) -> tuple[str, ...]:
+    """Return the ids of the other traces that spans name in a link, in order, at most LINKED_TRACES_MAX."""
+    ids = dict.fromkeys(trace_id(span.attributes.get(LINK, "")) for span in spans)
+    return tuple(each for each in ids if each)[:LINKED_TRACES_MAX]
+
+
+def render(spans: Sequence[SpanEnded], *, along: Sequence[SpanEnded] = ()) -> Iterator[str]:
+    """Return the waterfall as text: a head line, then start, length, picture, name, who.
+
+    along: spans of linked traces, drawn among the others and marked with their trace.
+    """
+    if not spans:
         return
-    total_ms = max((bar.start_ms + bar.length_ms for bar in bars), default=0.0)
-    if total_ms <= 0:
-        total_ms = 1.0
-    yield f"trace {spans[0].trace_id}: {len(spans)} spans, {total_ms:.1f} ms"
+    own = spans[0].trace_id
+    bars = waterfall([*spans, *along])
+    scale = _Scale(bars)
+    links = "".join(f", linked with {each}" for each in sorted({span.trace_id for span in along}))
+    quiet = f", of which {scale.quiet_ms:.1f} ms without work are folded at {FOLD}" if scale.quiet_ms else ""
+    yield f"trace {own}: {len(spans)} spans, {scale.total_ms:.1f} ms{quiet}{links}"
     for bar in bars:
-        begin = round(bar.start_ms / total_ms * BAR_CHARS)
-        width = max(1, round(bar.length_ms / total_ms * BAR_CHARS))
-        picture = (" " * min(begin, BAR_CHARS - 1) + "█" * width)[:BAR_CHARS].ljust(BAR_CHARS)
         name = "  " * bar.depth + bar.span.name
-        yield f"{bar.start_ms:10.1f} ms {bar.length_ms:10.1f} ms |{picture}| {name}  [{bar.span.service}]"
+        mark = f"  (linked: {bar.span.trace_id[:8]})" if bar.span.trace_id != own else ""
+        picture = scale.picture(bar)
+        yield f"{bar.start_ms:10.1f} ms {bar.length_ms:10.1f} ms |{picture}| {name}  [{bar.span.service}]{mark}"
+
+
+class _Scale:
+    """Maps time to columns; quiet times take little room. total_ms: from the first start to the last end."""
+
+    def __init__(self, bars: Sequence[Bar]) -> None:
+        quiet = list(_quiet(bars))
+        self.total_ms = max((bar.start_ms + bar.length_ms for bar in bars), default=0.0)
+        self.quiet_ms = sum(end_ms - start_ms for start_ms, end_ms in quiet)
+        busy_ms = (self.total_ms - self.quiet_ms) or 1.0
+        self._folded_ms = busy_ms * FOLDED_PART
+        self._quiet = quiet
+        self._chars_per_ms = BAR_CHARS / (busy_ms + len(quiet) * self._folded_ms)
+
+    def picture(self, bar: Bar) -> str:
+        """Return the bar in its row of BAR_CHARS columns."""
+        first = min(round(self._column(bar.start_ms)), BAR_CHARS - 1)
+        width = max(1, round(self._column(bar.start_ms + bar.length_ms)) - first)
+        columns = list((" " * first + "█" * width)[:BAR_CHARS].ljust(BAR_CHARS))
+        for start_ms, end_ms in self._quiet:
+            at = min(int(self._column((start_ms + end_ms) / 2)), BAR_CHARS - 1)
+            if columns[at] == " ":
+                columns[at] = FOLD
+        return "".join(columns)
+
+    def _column(self, at_ms: float) -> float:
+        shown_ms = at_ms
+        for start_ms, end_ms in self._quiet:
+            passed_ms = min(max(at_ms - start_ms, 0.0), end_ms - start_ms)
+            shown_ms -= passed_ms * (1 - self._folded_ms / (end_ms - start_ms))
+        return shown_ms * self._chars_per_ms
+
+
+def _quiet(bars: Iterable[Bar]) -> Iterator[tuple[float, float]]:
+    """Yield start and end (ms) of each long time in which no span was open."""
+    reached_ms = 0.0
+    for bar in sorted(bars, key=lambda bar: bar.start_ms):
+        if (bar.start_ms - reached_ms) * NS_PER_MS > QUIET_NS_MIN:
+            yield reached_ms, bar.start_ms
+        reached_ms = max(reached_ms, bar.start_ms + bar.length_ms)
 
 
 def coverage(spans: Sequence[SpanEnded], *, from_wall_ns: int, to_wall_ns: int) -> float:

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from types import MappingProxyType
 
 from holdfast.config import model
 from holdfast.config.agreement import check_against_cluster, resolve_cluster
-from holdfast.config.model import ModuleConfig, Reaction, ScriptClass
+from holdfast.config.model import ModuleConfig
 from holdfast.config.parse import parse_cluster, parse_module
 from holdfast.config.ports import heart_port, module_number, replication_port
-from holdfast.core.settings import ModuleSettings, ReplicationLink, Watches
+from holdfast.core.rule import LABEL_PREFIXES, RuleSettings, own_rule
+from holdfast.core.settings import Handler, ModuleSettings, ReplicationLink, TargetedRestart, Watches
 from holdfast.errors import ConfigError
 from holdfast.events import replication
-from holdfast.events.module import ConfigurationApplied, HeartbeatLink, ProcessWatch, TcpWatch, VirtualAddress
+from holdfast.events.module import (
+    Action,
+    ConfigurationApplied,
+    HeartbeatLink,
+    VirtualAddress,
+    WatchResources,
+)
+from holdfast.failover.parse import read_rules
+from holdfast.failover.ruleset import rule_set, rule_settings
+from holdfast.history.watching import watched_addresses, watches_of
 from holdfast.ids import ModuleId, NodeId
 
 GRACE_OF_TIMEOUT_PERCENT = 30
 """How much of the heartbeat timeout a broken replication link may use up to come back before it is given up."""
 SCRIPT_LOG_BYTES_MAX = 1 << 20
 """Output kept of one script run when the configuration does not say."""
+STOP_TIMEOUT_MS = 300_000
+"""Without `user` no script runs; the model's default stands for the limit of none."""
 SOURCE = "safeconf.xml"
 CLUSTER_SOURCE = "cluster.xml"
 
@@ -44,25 +57,43 @@ def module_settings(applied: ConfigurationApplied, *, module: ModuleId, node: No
         maxloop=config.service.maxloop,
         loop_interval_s=config.service.loop_interval_s,
         replication=_replication(config, flow, replication_port(number), applied.key_file),
-        addresses=tuple(_address(address, applied.addresses) for address in config.virtual_addresses),
+        addresses=_addresses(config, cluster, applied.addresses),
         reset_connections=config.tcp_reset,
         heartbeat_port=config.heart.port or heart_port(number),
         heartbeat_pulse_ms=config.heart.pulse_ms,
         heartbeat_timeout_ms=config.heart.timeout_ms,
         heartbeat_links=links,
         heartbeat_key_file=applied.key_file,
-        watches=_watches(config),
+        watches=_resolved_watches(config, applied.addresses),
+        rules=_rules(config),
         renounce_grace_ms=config.heart.timeout_ms * GRACE_OF_TIMEOUT_PERCENT // 100,
         signature=applied.signature,
-        script_log_bytes_max=user.log_size_kib * 1024 if user else SCRIPT_LOG_BYTES_MAX,
+        handlers=_handlers(config),
+        targeted_restarts=tuple(
+            TargetedRestart(resource=f"proc.{watch.name}", services=", ".join(watch.restart_services))
+            for watch in config.processes
+            if watch.restart_services
+        ),
+        runs_scripts=user is not None,
+        nice_stop_timeout_ms=user.nice_stop_timeout_s * 1000 if user else STOP_TIMEOUT_MS,
+        force_stop_timeout_ms=user.force_stop_timeout_s * 1000 if user else STOP_TIMEOUT_MS,
+        script_log_bytes_max=_script_log_bytes(user),
         script_environment=MappingProxyType({item.name: item.value for item in user.variables} if user else {}),
     )
+
+
+def _script_log_bytes(user: model.UserSettings | None) -> int:
+    """Output kept of one run; none with `logging="none"`."""
+    if user is None:
+        return SCRIPT_LOG_BYTES_MAX
+    return user.log_size_kib * 1024 if user.logging is model.ScriptLogging.USERLOG else 0
 
 
 def host_names(config: ModuleConfig, cluster: model.ClusterConfig) -> tuple[str, ...]:
     """Return the texts that stand where an address is needed and are none: names that have to be looked up."""
     places = [text for lan in cluster.lans for node in lan.nodes for text in (node.address, node.local_address)]
     texts = [*(text for text in places if text), *(virtual.address for virtual in config.virtual_addresses)]
+    texts += watched_addresses(config)
     return tuple(dict.fromkeys(text for text in texts if not _is_address(text)))
 
 
@@ -136,8 +167,23 @@ def _directory(directory: model.ReplicatedDirectory) -> replication.ReplicatedDi
     )
 
 
+def _addresses(
+    config: ModuleConfig, cluster: model.ClusterConfig, addresses: Mapping[str, str]
+) -> tuple[VirtualAddress, ...]:
+    """The virtual addresses; a host name among them must not mean a node (an address was checked before)."""
+    owners = {place.address: place.name for lan in cluster.lans for place in lan.nodes}
+    found = tuple(_address(virtual, addresses) for virtual in config.virtual_addresses)
+    for virtual, meant in zip(config.virtual_addresses, found, strict=True):
+        if meant.address in owners:
+            raise ConfigError(
+                f"virtual address {virtual.address} is {meant.address}, the address of node '{owners[meant.address]}'",
+                hint="an address that no node has",
+            )
+    return found
+
+
 def _address(virtual: model.VirtualAddress, addresses: Mapping[str, str]) -> VirtualAddress:
-    text = virtual.address if _is_address(virtual.address) else _resolved(addresses, virtual.address)
+    text = _numeric(virtual.address, addresses)
     return VirtualAddress(
         address=text,
         prefix=virtual.prefix_length or 0,
@@ -149,46 +195,43 @@ def _address(virtual: model.VirtualAddress, addresses: Mapping[str, str]) -> Vir
     )
 
 
-def _watches(config: ModuleConfig) -> Watches:
-    def processes(*classes: ScriptClass) -> tuple[ProcessWatch, ...]:
-        return tuple(_process(watch) for watch in config.processes if watch.script_class in classes)
+def _resolved_watches(config: ModuleConfig, addresses: Mapping[str, str]) -> Watches:
+    """With addresses instead of the host names of what has to be on this node."""
 
-    def tcp(*classes: ScriptClass) -> tuple[TcpWatch, ...]:
-        return tuple(_tcp(check) for check in config.tcp_checks if check.when in classes)
+    def of(part: WatchResources) -> WatchResources:
+        return replace(
+            part,
+            interfaces=tuple(replace(each, address=_numeric(each.address, addresses)) for each in part.interfaces),
+            addresses=tuple(replace(each, address=_numeric(each.address, addresses)) for each in part.addresses),
+        )
 
-    return Watches(
-        prim_processes=processes(ScriptClass.PRIM),
-        second_processes=processes(ScriptClass.SECOND),
-        sec_processes=processes(ScriptClass.SEC),
-        both_processes=processes(ScriptClass.BOTH, ScriptClass.PRE),
-        prim_tcp=tcp(ScriptClass.PRIM),
-        second_tcp=tcp(ScriptClass.SECOND),
-        sec_tcp=tcp(ScriptClass.SEC),
-        both_tcp=tcp(ScriptClass.BOTH, ScriptClass.PRE),
+    found = watches_of(config)
+    return replace(found, **{name: of(getattr(found, name)) for name in ("pre", "prim", "second", "sec", "both")})
+
+
+def _numeric(text: str, addresses: Mapping[str, str]) -> str:
+    return text if _is_address(text) else _resolved(addresses, text)
+
+
+def _rules(config: ModuleConfig) -> RuleSettings:
+    """The operator's rules, one for each checker that is labelled after its ident, the default ones and the table's."""
+    failover, watches = config.failover, watches_of(config).every.every
+    labelled = (watch for watch in watches if watch.resource.partition(".")[0] in LABEL_PREFIXES)
+    return rule_settings(
+        rule_set(
+            read_rules(failover.rules),
+            [own_rule(watch.resource, Action(watch.action)) for watch in labelled],
+            disabled=failover.disabled,
+            extends=failover.extends,
+        ),
+        period_ms=failover.period_ms,
+        handle_time_ms=failover.handle_time_ms,
     )
 
 
-def _process(watch: model.WatchedProcess) -> ProcessWatch:
-    reaction = Reaction.NOACTION if watch.reaction is Reaction.HANDLER else watch.reaction
-    return ProcessWatch(
-        name=watch.name,
-        name_regex=watch.name_regex or "",
-        argument_regex=watch.argument_regex or "",
-        at_least=watch.at_least,
-        at_most=watch.at_most,
-        action=reaction.value,
-        start_after_s=-(-watch.start_after_ms // 1000),
-        poll_interval_ms=watch.poll_ms,
-        unit=watch.unit,
-    )
-
-
-def _tcp(check: model.TcpCheck) -> TcpWatch:
-    return TcpWatch(
-        ident=check.ident,
-        address=check.address,
-        port=check.port,
-        interval_ms=check.interval_ms,
-        timeout_ms=check.timeout_ms,
-        action=check.reaction.value,
+def _handlers(config: ModuleConfig) -> tuple[Handler, ...]:
+    return tuple(
+        Handler(resource=f"proc.{watch.name}", script=watch.handler, again_after_ms=watch.poll_ms)
+        for watch in config.processes
+        if watch.handler is not None
     )

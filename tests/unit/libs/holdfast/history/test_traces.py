@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from holdfast.events.module import SpanEnded
 from holdfast.history.spans import SpanStore
-from holdfast.history.trace import coverage, merged, render, waterfall
-from holdfast.telemetry import Telemetry, is_trace, new_span, new_trace, trace_id
+from holdfast.history.trace import FOLD, coverage, linked, merged, render, waterfall
+from holdfast.telemetry import LINK, Telemetry, is_trace, new_span, new_trace, trace_id
 
 MS = 1_000_000
 
@@ -45,6 +46,29 @@ def test_waterfall_draws_parents_before_children_in_order_of_time() -> None:
     assert head.endswith("5 spans, 1100.0 ms")
     assert [line.count("|") for line in lines] == [2] * 5
     assert list(render([])) == []
+
+
+def test_a_quiet_time_is_folded_so_that_what_was_done_can_be_seen() -> None:
+    """A node that comes back after an hour."""
+    hour_ms = 3_600_000
+    back = span("WAIT to SECOND", hour_ms, hour_ms + 1000, parent="root")
+    head, *lines = render([*FAILOVER, back])
+    assert "6 spans, 3601000.0 ms, of which 3598900.0 ms without work are folded" in head
+    pictures = [line.split("|")[1] for line in lines]
+    assert {len(picture) for picture in pictures} == {40}
+    assert pictures[0].count("█") == pytest.approx(20, abs=1)
+    assert pictures[-1].count("█") == pytest.approx(18, abs=1)
+    assert all(picture.count(FOLD) == 1 for picture in pictures)
+
+
+def test_a_linked_trace_is_drawn_along_and_marked() -> None:
+    other = new_trace()
+    back = replace(span("WAIT to SECOND", 2000, 2100, parent="root"), attributes={LINK: other})
+    assert linked([*FAILOVER, back, back]) == (trace_id(other),)
+    start = replace(span("STOP to WAIT", 1900, 2000), trace_id=trace_id(other))
+    head, *lines = render([*FAILOVER, back], along=[start])
+    assert head.endswith(f"linked with {trace_id(other)}")
+    assert [line for line in lines if f"(linked: {trace_id(other)[:8]})" in line] == [lines[-1]]
 
 
 def test_spans_that_are_each_others_parents_do_not_hang() -> None:
@@ -88,7 +112,6 @@ def test_a_span_belongs_to_the_trace_that_it_was_given() -> None:
                 pass
             telemetry.record("measured", trace=outer, start_wall_ns=5, end_wall_ns=9)
         await all_published.wait()
-        telemetry.close()
         return root
 
     root = asyncio.run(run())
@@ -98,6 +121,24 @@ def test_a_span_belongs_to_the_trace_that_it_was_given() -> None:
     assert by_name["inner"].parent_span_id == by_name["measured"].parent_span_id == by_name["outer"].span_id
     assert by_name["outer"].service == "node1/vip"
     assert by_name["outer"].attributes == {"address": "10.0.0.1"}
+
+
+def test_an_error_is_noted_in_the_span_that_it_ended() -> None:
+    published: list[SpanEnded] = []
+    is_published = asyncio.Event()
+
+    async def publish(ended: SpanEnded) -> None:
+        published.append(ended)
+        is_published.set()
+
+    async def run() -> None:
+        telemetry = Telemetry(service="vip", node="node1", publish=publish)
+        with pytest.raises(OSError, match="full"), telemetry.span("work", attributes={"held": True}):
+            raise OSError("full")
+        await is_published.wait()
+
+    asyncio.run(run())
+    assert published[0].attributes == {"error": "OSError: full", "held": "true"}
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "00-xyz-1-01", f"00-{'0' * 32}-{'1' * 16}-01"])
