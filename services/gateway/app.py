@@ -30,6 +30,7 @@ from services.gateway.api import (
     node,
     probes,
     resources,
+    rules,
     state,
 )
 from services.gateway.guard import Guard
@@ -55,7 +56,7 @@ def create_app(gateway: Gateway) -> ASGIApp:
     app.state.gateway = gateway
     for router in (node.router, cluster.router, modules.router, commands.router, state.router):
         app.include_router(router, prefix=PREFIX)
-    for router in (resources.router, log.router, history.router, events.router):
+    for router in (resources.router, rules.router, log.router, history.router, events.router):
         app.include_router(router, prefix=PREFIX)
     app.include_router(probes.router)
     app.include_router(metrics.router)

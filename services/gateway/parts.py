@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 from fastapi import Path as InPath
@@ -15,14 +15,18 @@ from holdfast.settings import NodeSettings
 from services.gateway.asking import StateMachine
 from services.gateway.hub import Hub
 
+if TYPE_CHECKING:
+    from holdfast.history.export import SpanExporter
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """One gateway: its node's settings, the state machine behind the bus, and the newest facts."""
+    """One gateway: its node's settings, the state machine behind the bus, the newest facts, and what exports spans."""
 
     context: Context
     machine: StateMachine
     hub: Hub
+    exporter: SpanExporter | None = None
 
     @property
     def settings(self) -> NodeSettings:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from holdfast.bus import subjects
 from holdfast.events import codec
 from holdfast.events.catalogue import BY_PAYLOAD
 from holdfast.events.envelope import NODE_SCOPE
-from holdfast.events.module import ReportFacts
+from holdfast.events.module import ReportFacts, SpanEnded
+from holdfast.history.spans import FILE_NAME as SPANS
 from holdfast.service.context import Context
 from holdfast.service.run import ready
 
@@ -18,6 +20,9 @@ from services.gateway.hub import Hub
 from services.gateway.parts import Gateway
 from services.gateway.serving import make_server, open_sockets
 
+if TYPE_CHECKING:
+    from holdfast.history.export import SpanExporter
+
 STOP_S_MAX = 1.5
 
 
@@ -25,9 +30,11 @@ async def serve(context: Context) -> None:
     """Set the service up and let it work until it is stopped."""
     sockets = open_sockets(context.settings.run_dir, context.settings.http_port)
     hub = Hub()
-    gateway = Gateway(context=context, machine=StateMachine(context), hub=hub)
+    exporter = _exporter(context)
+    gateway = Gateway(context=context, machine=StateMachine(context), hub=hub, exporter=exporter)
     server = make_server(create_app(gateway))
     await context.on_events(hub.take)
+    exporting = await _export(context, exporter)
     serving = asyncio.get_running_loop().create_task(server.serve(sockets=sockets))
     await ready(context)
     await _ask_for_facts(context)
@@ -37,10 +44,30 @@ async def serve(context: Context) -> None:
     server.should_exit = True
     await asyncio.wait({serving}, timeout=STOP_S_MAX)
     stopping.cancel()
+    exporting.cancel()
     for each in sockets:
         each.close()
     if serving.done():
         serving.result()
+
+
+def _exporter(context: Context) -> SpanExporter | None:
+    """What hands this node's spans to a collector; None when none is configured."""
+    endpoint = context.settings.otlp_endpoint
+    if not endpoint:
+        return None
+    # Imported here because it brings an HTTP client and protobuf along, which few nodes need.
+    from holdfast.history.export import SpanExporter
+
+    return SpanExporter(endpoint, state_dir=context.settings.state_dir, store=SPANS)
+
+
+async def _export(context: Context, exporter: SpanExporter | None) -> asyncio.Task[None]:
+    """Export from now on; nothing waits for it, and a collector that is away is none of the gateway's troubles."""
+    if exporter is None:
+        return asyncio.get_running_loop().create_task(asyncio.sleep(0))
+    await context.on_events(exporter.take, BY_PAYLOAD[SpanEnded].name)
+    return asyncio.get_running_loop().create_task(exporter.run())
 
 
 async def _ask_for_facts(context: Context) -> None:

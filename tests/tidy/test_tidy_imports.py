@@ -10,13 +10,14 @@ from tests.tidy.rules import ROOT, imports, python_files
 
 PURE = [
     "libs/holdfast/core",
+    "libs/holdfast/links",
     "services/heartbeat/core",
     "services/vip/core",
     "services/checkers/core.py",
     "services/rfs/core",
 ]
 """Cores: they may import the standard library, events, ids and errors, and each other's package, nothing else."""
-PURE_MAY = ("holdfast.core", "holdfast.events", "holdfast.ids", "holdfast.errors")
+PURE_MAY = ("holdfast.core", "holdfast.events", "holdfast.ids", "holdfast.errors", "holdfast.links")
 SUPERVISOR_MAY = "services."
 """The supervisor forks services, so it alone names their entry points; it does so by text, not by import."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from holdfast.config.build_checks import address_check, custom_check, interface_check, ping_check
 from holdfast.config.model import (
     Acknowledgement,
     AddressPlacement,
     BootPolicy,
     ClusterConfig,
+    FailoverSettings,
     Heartbeat,
     HeartSettings,
     InterfaceSettings,
@@ -29,9 +31,13 @@ from holdfast.config.model import (
     VirtualAddress,
     WatchedProcess,
 )
+from holdfast.config.problem import Report
 from holdfast.config.reader import Section
+from holdfast.config.rules import rule_texts
+from holdfast.config.semantics import service_names
 from holdfast.config.tags.errd import MODEL_POLL_MS
 from holdfast.config.timing import pulse_and_timeout
+from holdfast.failover.parse import read_texts
 from holdfast.ids import NodeId
 
 
@@ -85,10 +91,33 @@ def build_module(root: Section, *, signature: str, source: str, warnings: tuple[
         user=_user(user) if user is not None else None,
         processes=tuple(_process(errd, proc) for errd in service.all("errd") for proc in errd.all("proc")),
         tcp_checks=tuple(_tcp_check(check) for check in service.all("check", "tcp")),
+        ping_checks=tuple(ping_check(check) for check in service.all("check", "ping")),
+        interface_checks=tuple(interface_check(check) for check in service.all("check", "intf")),
+        address_checks=tuple(
+            address_check(check, is_farm=service.text("mode") == ModuleMode.FARM)
+            for check in service.all("check", "ip")
+        ),
+        custom_checks=tuple(custom_check(check) for check in service.all("check", "custom")),
+        failover=_failover(service),
         macros=tuple(Macro(name=macro.text("name"), value=macro.text("value")) for macro in root.all("macro")),
         signature=signature,
         source=source,
         warnings=warnings,
+    )
+
+
+def _failover(service: Section) -> FailoverSettings:
+    failover = service.first("failover")
+    if failover is None:
+        return FailoverSettings()
+    written = read_texts(rule_texts(failover), Report(source=""))
+    return FailoverSettings(
+        extends=failover.flag("extends"),
+        period_ms=failover.milliseconds("period"),
+        handle_time_ms=failover.milliseconds("handle_time"),
+        rules=tuple(str(read.rule) for read in written.rules),
+        disabled=tuple(each.label for each in written.disabled),
+        at=failover.at,
     )
 
 
@@ -211,6 +240,7 @@ def _process(errd: Section, proc: Section) -> WatchedProcess:
         at_most=proc.integer("atmax"),
         start_after_ms=max(0, proc.integer("start_after") - 1) * grace_poll_ms,
         poll_ms=poll_ms,
+        restart_services=service_names(proc.optional_text("restart_services") or ""),
         at=proc.at,
     )
 

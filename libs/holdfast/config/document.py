@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+from holdfast.config.lint.catalogue import CHECKS
 from holdfast.config.schema import Attribute, Kind, Status, Tag
 from holdfast.config.tags.cluster import CLUSTER
 from holdfast.config.tags.module import SAFE
@@ -41,7 +43,8 @@ A literal text of that form can be had through a macro whose value is `%`.
 *Dyn* marks what may change while the module runs.
 *Status* `later` means: part of the model's language, refused with an error that says so, \
 unless the value asks for what is done anyway.
-*Status* `no effect` means: accepted with a warning.
+*Status* `no effect` means: accepted with a warning, which also says what to do; \
+an attribute with a kind of its own is still checked, and the value for which nothing is missed is named.
 An attribute marked *own* is not in the model's language.
 """
 
@@ -51,13 +54,33 @@ _TABLE = """\
 """
 
 
+_EFFECTLESS_HEAD = """
+## Attributes without effect
+
+Each gives a warning with its place; what it holds is checked where it has a kind of its own.
+
+| Attribute | What will not happen, and what to do | Without a warning |
+|---|---|---|
+"""
+
+_DOUBTS_HEAD = """
+## Doubts
+
+`holdfast confcheck` and `holdfast config` also warn of what is valid but dangerous, each time with what could happen \
+and what would be better.
+
+| Name in brackets | About |
+|---|---|
+"""
+
+
 def render() -> str:
     """The whole page."""
     parts = [_HEAD]
     for title, root in (("cluster.xml", CLUSTER), ("userconfig.xml", SAFE)):
         parts.append(f"\n## {title}\n\n```\n{_outline(root)}```\n")
         parts += [_section(path, tag) for path, tag in root.walk() if tag.status is Status.IMPLEMENTED]
-    parts.append(_later(SAFE))
+    parts += [_later(SAFE), _without_effect(), _doubts()]
     return "".join(parts)
 
 
@@ -94,14 +117,27 @@ def _row(attribute: Attribute) -> str:
     default = attribute.default_note or attribute.default or "–"
     cells = (
         f"`{attribute.name}`{own}{required}",
-        attribute.meaning,
+        _meaning(attribute),
         _accepted(attribute),
         attribute.model_default,
         "–" if attribute.status is Status.IGNORED else default,
         "yes" if attribute.dynamic else "no",
-        attribute.status.value,
+        _status(attribute),
     )
     return "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |\n"
+
+
+def _meaning(attribute: Attribute) -> str:
+    return (
+        f"{attribute.meaning} No effect: {attribute.without_effect}" if attribute.without_effect else attribute.meaning
+    )
+
+
+def _status(attribute: Attribute) -> str:
+    if not attribute.without_effect:
+        return attribute.status.value
+    harmless = ", ".join(attribute.same_as_absent)
+    return f"{Status.IGNORED.value}, except {harmless}" if harmless else Status.IGNORED.value
 
 
 def _accepted(attribute: Attribute) -> str:
@@ -120,6 +156,27 @@ def _later(root: Tag) -> str:
         f"| `{tag.name}` in `{path[-1]}` | {tag.meaning} |\n" for path, tag in root.walk() if tag.status is Status.LATER
     ]
     return "\n## Tags that are known but refused by this version\n\n| Tag | Meaning |\n|---|---|\n" + "".join(rows)
+
+
+def _without_effect() -> str:
+    rows = [
+        f"| `{tag.name} {attribute.name}` | {attribute.without_effect or attribute.meaning} "
+        f"| {', '.join(attribute.same_as_absent) or '–'} |\n".replace("<", "&lt;")
+        for root in (CLUSTER, SAFE)
+        for _path, tag in root.walk()
+        for attribute in tag.attributes
+        if attribute.without_effect or attribute.status is Status.IGNORED
+    ]
+    return f"{_EFFECTLESS_HEAD}{''.join(rows)}"
+
+
+def _doubts() -> str:
+    """What `confcheck` looks for beyond errors, in the words of each check's own file."""
+    rows = []
+    for name, check in CHECKS.items():
+        described = sys.modules[check.__module__].__doc__ or ""
+        rows.append(f"| `{name}` | {described.splitlines()[0]} |\n")
+    return f"{_DOUBTS_HEAD}{''.join(rows)}"
 
 
 def main() -> None:

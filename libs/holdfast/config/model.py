@@ -327,6 +327,8 @@ class WatchedProcess:
     """Delay before the first look, already multiplied out."""
     poll_ms: int
     """Period of the fallback poll."""
+    restart_services: tuple[str, ...] = ()
+    """The services that a restart is about; empty for all."""
     at: Position = field(default=NOWHERE, compare=False, repr=False)
 
 
@@ -345,6 +347,68 @@ class TcpCheck:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FailoverSettings:
+    """The `failover` tag."""
+
+    extends: bool = True
+    """Keep the default rules and those made from the actions of checkers."""
+    period_ms: int = 0
+    """How often rules are looked at; 0 is with every event."""
+    handle_time_ms: int = 0
+    rules: tuple[str, ...] = ()
+    """The operator's rules in the plain form, each as `label: if (condition) then action();`."""
+    disabled: tuple[str, ...] = ()
+    """Labels that `Rules.disable` names."""
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PingCheck:
+    """A `ping` checker: asks an address for an echo."""
+
+    ident: str
+    when: ScriptClass
+    reaction: Reaction
+    address: str
+    interval_ms: int
+    timeout_ms: int
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterfaceCheck:
+    """An `intf` checker: the interface that has an address, or whose network holds it."""
+
+    ident: str
+    address: str
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddressCheck:
+    """An `ip` checker: this node, and nobody else, has an address."""
+
+    ident: str
+    when: ScriptClass
+    address: str
+    interval_ms: int
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomCheck:
+    """A `custom` checker: a program of the module."""
+
+    ident: str
+    when: ScriptClass
+    reaction: Reaction
+    program: str
+    """Absolute, or relative to the module's bin."""
+    arguments: tuple[str, ...]
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModuleConfig:
     """The whole of a userconfig.xml, macros expanded, defaults filled in."""
 
@@ -357,8 +421,15 @@ class ModuleConfig:
     user: UserSettings | None
     processes: tuple[WatchedProcess, ...]
     tcp_checks: tuple[TcpCheck, ...]
+    failover: FailoverSettings = FailoverSettings()
     macros: tuple[Macro, ...]
     signature: str
     """SHA-256 of the canonical expanded text, in hexadecimal; equal on nodes that agree."""
+    ping_checks: tuple[PingCheck, ...] = ()
+    interface_checks: tuple[InterfaceCheck, ...] = ()
+    """Those written as checkers; `InterfaceSettings.check` asks for more."""
+    address_checks: tuple[AddressCheck, ...] = ()
+    """Those written as checkers; `VirtualAddress.check` asks for more."""
+    custom_checks: tuple[CustomCheck, ...] = ()
     source: str = field(default="", compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)

@@ -36,10 +36,22 @@ def parse_module(text: bytes, source: str, environment: Mapping[str, str]) -> Mo
     `environment` is asked for %NAME% when no macro has that name. Raises ConfigError.
     """
     report = Report(source=source)
+    config = examine_module(text, source, environment, report)
+    report.raise_if_wrong()
+    assert config is not None, "without a problem there is a configuration"
+    return config
+
+
+def examine_module(text: bytes, source: str, environment: Mapping[str, str], report: Report) -> ModuleConfig | None:
+    """Like `parse_module`, but everything that is wrong or doubtful is left in `report`; None when anything is wrong.
+
+    Raises ConfigError only where reading cannot go on: no XML, another root, or more problems than are reported.
+    """
     tree = expand_tree(read_xml(text, source), environment, report)
     root = read_document(SAFE, tree, report)
     check_module(root, report)
-    report.raise_if_wrong()
+    if report.problems:
+        return None
     return build_module(root, signature=_signature(tree), source=source, warnings=report.warning_texts())
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from holdfast.config.model import Position
-from holdfast.config.problem import Report, nearest_name
+from holdfast.config.problem import Report, excerpt, nearest_name
 from holdfast.config.schema import Attribute, Kind, Status, Tag, Unit
 from holdfast.config.values import BadValueError, Value, read_value
 from holdfast.config.xml import Element, XmlAttribute
@@ -103,7 +103,7 @@ def read_document(root: Tag, element: Element, report: Report) -> Section:
 
 def _section(root: Tag, tag: Tag, element: Element, report: Report) -> Section:
     """Reads an element as this tag. Recursion is bounded by the depth of the table."""
-    if element.text:
+    if element.text and not tag.holds_text:
         report.error(element.at, f"<{tag.name}> holds text", accepted="tags and attributes")
     _check_attribute_names(tag, element, report)
     values: dict[str, Value] = {}
@@ -148,6 +148,12 @@ def _value(tag: Tag, attribute: Attribute, element: Element, report: Report) -> 
                 accepted=accepted,
             )
             return None
+    if attribute.without_effect and written.value not in attribute.same_as_absent:
+        report.warn(
+            written.at,
+            f'{attribute.name}="{excerpt(written.value)[1:-1]}" of <{tag.name}> has no effect: '
+            f"{attribute.without_effect}",
+        )
     return _written_value(attribute, written, report)
 
 

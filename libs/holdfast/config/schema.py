@@ -30,7 +30,6 @@ class Kind(StrEnum):
     VARIABLE = "variable name"
     INTERFACE = "interface name"
     ADDRESS = "address or host name"
-    LITERAL_ADDRESS = "address"
     NETMASK = "IPv4 netmask"
     ABSOLUTE_PATH = "absolute path"
     RELATIVE_PATH = "relative path"
@@ -77,7 +76,9 @@ class Attribute:
     later_choices: tuple[str, ...] = ()
     """Values of the model's language that are not acted upon yet."""
     same_as_absent: tuple[str, ...] = ()
-    """Values of a `LATER` attribute that ask for what this version does anyway."""
+    """Values of a `LATER` or effectless attribute that ask for what this version does anyway."""
+    without_effect: str = ""
+    """Why a valid value changes nothing here, and what to do instead; the value is checked, and warned of."""
     unit: Unit | None = None
     """Unit of a bare number, and the smallest duration that the attribute accepts."""
     resolution: Unit | None = None
@@ -102,6 +103,8 @@ class Tag:
     children: tuple[Tag, ...] = ()
     minimum: int = 0
     maximum: int = 1
+    holds_text: bool = False
+    """What stands in the tag is a language of its own, read by somebody else."""
     status: Status = Status.IMPLEMENTED
 
     def attribute(self, name: str) -> Attribute | None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from holdfast.config.model import FLOW_IDENT, Position
-from holdfast.config.problem import Report
+from holdfast.config.problem import Report, excerpt
 from holdfast.config.reader import Section
+from holdfast.config.rules import check_failover
+from holdfast.config.semantics_checks import check_checkers
 from holdfast.config.tags.errd import COMMAND_NAME_BYTES_MAX
 from holdfast.config.tags.heart import PULSES_PER_TIMEOUT_MIN
 from holdfast.config.timing import pulse_and_timeout
 
 RESERVED_TREES = ("/proc", "/sys", "/dev", "/run", "/etc/holdfast", "/var/lib/holdfast")
 """Trees that are no files, belong to one machine, or hold the product's own records: never replicated."""
+
+SERVICE_NAME = re.compile(r"[A-Za-z0-9_.:@+-]{1,255}\Z")
+"""systemd.unit(5): 255 characters at most; without the backslash, which only escaped paths need."""
 
 
 def check_cluster(root: Section, report: Report) -> None:
@@ -73,6 +79,8 @@ def check_module(root: Section, report: Report) -> None:
     _check_user(service, report)
     _check_processes(service, report)
     _check_tcp(service, report)
+    check_checkers(service, report)
+    check_failover(service, report)
 
 
 def _check_macros_first(root: Section, report: Report) -> None:
@@ -165,7 +173,6 @@ def overlap(path: str, other: str) -> bool:
 def _check_user(service: Section, report: Report) -> None:
     user, errd = service.first("user"), service.first("errd")
     if user is None:
-        report.warn(service.at, "without <user> no script of the module runs")
         if errd is not None:
             report.error(errd.at, "<errd> needs <user>", accepted="<user/> in <service>")
         return
@@ -189,7 +196,25 @@ def _check_processes(service: Section, report: Report) -> None:
                 report.error(proc.place(regex), f"{regex} on a systemd unit", accepted='service="no"')
             elif (pattern := proc.optional_text(regex)) and pattern.startswith("!"):
                 report.error(proc.place(regex), f"{regex} cannot be inverted", accepted="an expression without '!'")
+        _check_restart_services(proc, is_unit, report)
         _check_counts(proc, report)
+
+
+def service_names(text: str) -> tuple[str, ...]:
+    """The names in a list separated by commas."""
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def _check_restart_services(proc: Section, is_unit: bool, report: Report) -> None:
+    text = proc.optional_text("restart_services")
+    if text is None:
+        return
+    at = proc.place("restart_services")
+    if not is_unit or proc.optional_text("action") != "restart":
+        report.error(at, "restart_services without a service to restart", accepted='service="yes" and action="restart"')
+    for name in service_names(text) or ("",):
+        if not SERVICE_NAME.match(name):
+            report.error(at, f"{excerpt(name)} is not the name of a service", accepted="names separated by commas")
 
 
 def _check_counts(proc: Section, report: Report) -> None:

@@ -64,9 +64,7 @@ def read_value(attribute: Attribute, text: str) -> Value:
         case Kind.INTERFACE:
             return _interface(text)
         case Kind.ADDRESS:
-            return _address(text, names=True)
-        case Kind.LITERAL_ADDRESS:
-            return _address(text, names=False)
+            return _address(text)
         case Kind.NETMASK:
             return _netmask(text)
         case Kind.ABSOLUTE_PATH | Kind.RELATIVE_PATH | Kind.PATH:
@@ -185,26 +183,19 @@ def _interface(text: str) -> str:
     return text
 
 
-def _address(text: str, *, names: bool) -> str:
+def _address(text: str) -> str:
     """An address in its canonical spelling, without brackets, or a host name in lower case."""
+    words = "an IPv4 address, an IPv6 address (in square brackets or not), a host name"
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
         address = ipaddress.ip_address(bare)
     except ValueError:
-        if names and bare == text and _is_host_name(text):
+        if bare == text and _is_host_name(text):
             return text.lower()
-        if not names and _is_host_name(text):
-            message = f"{excerpt(text)}: a host name is known, but not supported here by this version"
-        else:
-            message = f"{excerpt(text)} is not an address"
-        raise BadValueError(message, accepted=_address_words(names)) from None
+        raise BadValueError(f"{excerpt(text)} is not an address", accepted=words) from None
     if address.is_unspecified or address.is_multicast or "%" in bare:
-        raise BadValueError(f"{excerpt(text)} is not the address of one machine", accepted=_address_words(names))
+        raise BadValueError(f"{excerpt(text)} is not the address of one machine", accepted=words)
     return str(address)
-
-
-def _address_words(names: bool) -> str:
-    return "an IPv4 address, an IPv6 address (in square brackets or not)" + (", a host name" if names else "")
 
 
 def _is_host_name(text: str) -> bool:

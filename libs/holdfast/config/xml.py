@@ -36,6 +36,7 @@ _ENTITIES = frozenset({b"lt", b"gt", b"amp", b"quot", b"apos"})
 _DECLARATION = re.compile(rb"""<\?xml[^>]{0,200}?\sencoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
 _ATTRIBUTE = re.compile(rb"""\s+([^\s=/>"']+)\s*=\s*("[^"]*"|'[^']*')""")
 _ENTITY = re.compile(rb"&([^#;&\s][^;&\s]{0,100});")
+_CDATA, _CDATA_END = b"<![CDATA[", b"]]>"
 _TAG_NAME = re.compile(rb"<[^\s/>]+")
 
 
@@ -50,6 +51,16 @@ class XmlAttribute:
     """Its macros could not be expanded; that has been reported, and the value says nothing."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextPiece:
+    """Characters of one tag that stand together, and the place of the first one. Places inside a CDATA section are
+    exact; elsewhere an entity counts as one character."""
+
+    text: str
+    at: Position
+    is_cdata: bool = False
+
+
 @dataclass(kw_only=True)
 class Element:
     """A tag with its attributes (in the order written), its children, and its text."""
@@ -58,12 +69,12 @@ class Element:
     at: Position
     attributes: dict[str, XmlAttribute]
     children: list[Element] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
+    texts: list[TextPiece] = field(default_factory=list)
 
     @property
     def text(self) -> str:
         """The characters directly inside the tag, trimmed."""
-        return "".join(self.texts).strip()
+        return "".join(piece.text for piece in self.texts).strip()
 
     def walk(self) -> Iterator[Element]:
         """This element and all below it, in the order written."""
@@ -138,12 +149,16 @@ class _Reader:
         self._open: list[Element] = []
         self._root: Element | None = None
         self._count = 0
+        self._is_cdata = False
+        self._text_from = 0
         self._parser = expat.ParserCreate(encoding="utf-8")
         self._parser.buffer_text = True
         self._parser.ordered_attributes = True
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._characters
+        self._parser.StartCdataSectionHandler = self._start_cdata
+        self._parser.EndCdataSectionHandler = self._end_cdata
         self._parser.StartDoctypeDeclHandler = self._doctype
         self._parser.SkippedEntityHandler = self._skipped
 
@@ -223,14 +238,26 @@ class _Reader:
                         place,
                     )
             at = found.end()
+        self._text_from = self._text.find(b">", at) + 1
         return places
 
     def _end(self, _name: str) -> None:
         self._open.pop()
+        self._text_from = self._text.find(b">", self._parser.CurrentByteIndex) + 1
+
+    def _start_cdata(self) -> None:
+        self._is_cdata = True
+        self._text_from = self._parser.CurrentByteIndex + len(_CDATA)
+
+    def _end_cdata(self) -> None:
+        self._is_cdata = False
+        self._text_from = self._parser.CurrentByteIndex + len(_CDATA_END)
 
     def _characters(self, data: str) -> None:
+        """Expat hands over what it has gathered before it calls any other handler, so a piece is of one kind."""
         if self._open:
-            self._open[-1].texts.append(data)
+            at = self._lines.position(max(self._text_from, 0))
+            self._open[-1].texts.append(TextPiece(text=data, at=at, is_cdata=self._is_cdata))
 
 
 def print_xml(root: Element) -> str:
@@ -252,7 +279,7 @@ def _print_element(element: Element, depth: int, lines: list[str], *, in_order: 
     indent = "  " * depth
     names = sorted(element.attributes) if in_order else list(element.attributes)
     tag = "".join([element.name, *(f' {name}="{_escaped(element.attributes[name].value)}"' for name in names)])
-    text = _escaped(element.text)
+    text = _canonical_text(element) if in_order else _printed_text(element)
     if not element.children:
         lines.append(f"{indent}<{tag}>{text}</{element.name}>" if text else f"{indent}<{tag}/>")
         return
@@ -260,6 +287,21 @@ def _print_element(element: Element, depth: int, lines: list[str], *, in_order: 
     for child in element.children:
         _print_element(child, depth + 1, lines, in_order=in_order)
     lines.append(f"{indent}</{element.name}>")
+
+
+def _printed_text(element: Element) -> str:
+    """Text as it was written: CDATA sections stay what they are."""
+    if not any(piece.is_cdata for piece in element.texts):
+        return _escaped(element.text)
+    return "".join(
+        f"<![CDATA[{piece.text}]]>" if piece.is_cdata else _escaped(piece.text.strip()) for piece in element.texts
+    )
+
+
+def _canonical_text(element: Element) -> str:
+    """Text however it was written; what stands in CDATA sections of its own stays apart from the rest."""
+    parts = (piece.text.strip() for piece in element.texts)
+    return "&#0;".join(_escaped(part) for part in parts if part)
 
 
 _ESCAPES = str.maketrans(

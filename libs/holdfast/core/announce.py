@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from holdfast.core.resources import told_resources
 from holdfast.core.state import State
 from holdfast.events.state import Announcement, Copy
 
@@ -46,6 +47,7 @@ def announced(state: State) -> State:
         request=request_of(state),
         degraded=is_degraded(state),
         configuration=state.settings.signature,
+        resources=told_resources(state, state.settings.rules),
         trace=state.trace,
     )
     if fresh == last:

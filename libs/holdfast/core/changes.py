@@ -11,7 +11,7 @@ from holdfast.core import authority, commands, rules
 from holdfast.core.peer import PRIMARY_ROLES
 from holdfast.core.state import Data, Forced, State, Wish
 from holdfast.core.steps import NS_PER_MS
-from holdfast.events.module import CommandRequested
+from holdfast.events.module import Action, CommandRequested
 from holdfast.events.state import Copy, Role
 from holdfast.ids import NO_SESSION, Epoch, Session
 
@@ -233,12 +233,20 @@ def leaves_secondary(state: State) -> State:
 def _after_leaving(state: State) -> State:
     """What stays wanted in WAIT, by what led there."""
     if state.wish is Wish.WAIT:
-        resource = rules.blocking_resource(state)
-        why = f"resource {resource} is down" if resource else "told to wait; wakeup ends it"
-        return replace(state, wish=Wish.NONE, blocked_by=why, blocked_resource=resource)
+        return _waiting(replace(state, wish=Wish.NONE))
     if state.wish in (Wish.STOP, Wish.STOPSTART):
         return state
     return replace(state, wish=Wish.NONE)
+
+
+def _waiting(state: State) -> State:
+    """What keeps a module in WAIT that has left its role to wait: a rule that still holds, or an operator's word."""
+    asked = rules.blocking(state)
+    if asked is not None:
+        return replace(state, blocked_by=asked.why, blocked_resource=asked.resource)
+    if state.blocked_resource:
+        return state.unblocked()
+    return replace(state, blocked_by="told to wait; wakeup ends it")
 
 
 def forced_out(state: State) -> State:
@@ -286,26 +294,26 @@ def raises_epoch(state: State) -> State:
 
 
 def restarts(state: State) -> State:
-    return replace(state, wish=Wish.NONE)
+    return replace(state, wish=Wish.NONE, restart_services="")
 
 
 def obeys_resource(state: State) -> State:
-    """A checker's action is a command that counts against maxloop."""
+    """A rule's action is a command that counts against maxloop. What it acted on is judged anew, save for waiting,
+    which lasts as long as the rule holds."""
     asked = rules.wanted(state)
-    assert asked is not None, "the guard has found a resource that asks"
-    command = CommandRequested(
-        action=asked.action, identity=asked.by or asked.resource, who=f"checker {asked.resource}"
-    )
-    after = replace(commands.requested(state, command, ""), refusal=None)
-    name, resource = asked.resource, state.resources[asked.resource]
-    if asked.action.value == "wait":
-        return replace(after, because=f"{name} is down")
-    return rules.with_resource(replace(after, because=f"{name} is down"), name, replace(resource, value=rules.INIT))
+    assert asked is not None, "the guard has found a rule that asks"
+    command = CommandRequested(action=asked.action, identity=asked.by or asked.label, who=f"rule {asked.label}")
+    after = replace(commands.requested(state, command, ""), refusal=None, asked_by=asked.why)
+    if asked.action is Action.WAIT:
+        return replace(after, blocked_resource=asked.resource)
+    services = rules.services_of(state, asked.resets) if after.wish is Wish.RESTART else ""
+    return rules.forgotten(replace(after, restart_services=services), asked.resets)
 
 
 def blocks_on_resource(state: State) -> State:
-    name = rules.blocking_resource(state)
-    return replace(state, blocked_by=f"resource {name} is down", blocked_resource=name, claiming=False)
+    asked = rules.blocking(state)
+    assert asked is not None, "the guard has found a rule that asks for waiting"
+    return replace(state, blocked_by=asked.why, blocked_resource=asked.resource, claiming=False)
 
 
 def wakes_up(state: State) -> State:

@@ -204,7 +204,7 @@ def requested(state: State, command: CommandRequested, command_id: str) -> State
         state = replace(state, loop=state.loop.counted(state.now_mono_ns, **limits))
     elif not command.identity:
         state = replace(state, loop=type(state.loop)(), stopped_by_maxloop=False)
-    return row.change(state, command)
+    return row.change(replace(state, asked_by=""), command)
 
 
 def refused(state: State, command: CommandRequested, command_id: str, reason: str) -> State:

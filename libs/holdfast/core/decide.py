@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from holdfast.core import authority, guards
+from holdfast.core import authority, guards, handlers, rules
 from holdfast.core.authority import Relation
-from holdfast.core.state import Data, State
-from holdfast.core.steps import NS_PER_MS, deadline_mono_ns
+from holdfast.core.settings import together
+from holdfast.core.state import ENDING, Data, State
+from holdfast.core.steps import NS_PER_MS, deadline_mono_ns, script_timeout_ms
 from holdfast.events.module import (
     AnnounceState,
     ForgetScripts,
     HoldAddresses,
-    ProcessWatch,
     RunScript,
-    TcpWatch,
     WatchResources,
 )
 from holdfast.events.replication import ReplicateDirectories, ReplicationMode, Stance
 from holdfast.events.state import Role, Status
 from holdfast.ids import NO_SESSION, Generation
+
+RESTART = "restart"
+"""The action word of the rows that restart in place."""
 
 EXECUTORS: dict[type, str] = {
     AnnounceState: "heartbeat",
@@ -34,13 +36,17 @@ EXECUTORS: dict[type, str] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Orders:
-    """Everything wanted now. None: no such order at present. wake_at_mono_ns: feed TimerFired then at the latest."""
+    """Everything wanted now. None: no such order at present. wake_at_mono_ns: feed TimerFired then at the latest.
+
+    run: the script of the transition; handle: a handler, which may run beside it.
+    """
 
     announce: AnnounceState
     addresses: HoldAddresses
     replicate: ReplicateDirectories | None
     watch: WatchResources
     run: RunScript | None
+    handle: RunScript | None
     forget: ForgetScripts | None
     wake_at_mono_ns: int | None
 
@@ -64,6 +70,7 @@ def decide(state: State) -> Orders:
         replicate=_replicate(state),
         watch=_watch(state),
         run=_run(state),
+        handle=_handle(state),
         forget=ForgetScripts(reason=state.reason) if state.forget_scripts and state.running is not None else None,
         wake_at_mono_ns=wake_at_mono_ns(state),
     )
@@ -127,30 +134,68 @@ def _run(state: State) -> RunScript | None:
         script=running.step.script,
         arguments=running.arguments,
         environment=dict(settings.script_environment),
+        timeout_ms=script_timeout_ms(state, running.step),
+        log_bytes_max=settings.script_log_bytes_max,
+    )
+
+
+def _handle(state: State) -> RunScript | None:
+    run, settings = handlers.under_way(state), state.settings
+    if run is None:
+        return None
+    return RunScript(
+        run=run.run,
+        script=run.script,
+        arguments=(),
+        environment=dict(settings.script_environment),
         timeout_ms=settings.script_timeout_ms,
         log_bytes_max=settings.script_log_bytes_max,
     )
 
 
 def _watch(state: State) -> WatchResources:
-    """The classes of the present role, once its scripts have run."""
+    """What is watched in any state, and the classes of the present role once its scripts have run."""
+    pre, in_role = state.settings.watches.pre, _watched_in_role(state)
+    if not is_past_prestart(state):
+        watched = in_role
+    elif _restarts(state):
+        watched = together(replace(pre, processes=()), in_role)
+    else:
+        watched = together(pre, in_role)
+    if not state.switches.checker:
+        watched = WatchResources(processes=watched.processes)
+    return watched if state.switches.errd else replace(watched, processes=())
+
+
+def is_past_prestart(state: State) -> bool:
+    """Has prestart run, and poststop not yet begun?"""
+    scripts = [step.script for step in state.steps]
+    running = state.running.step.script if state.running is not None else ""
+    if state.role is Role.STOP or "prestart" in (running, *scripts):
+        return False
+    is_ending = state.role is Role.WAIT and state.leaving and state.wish in ENDING
+    return not is_ending or "poststop" in scripts
+
+
+def _restarts(state: State) -> bool:
+    """A restart in place is under way: processes watched in any state are judged anew after it, like the others."""
+    steps = (*state.steps, *((state.running.step,) if state.running is not None else ()))
+    return any(step.change is not None and step.change.action == RESTART for step in steps)
+
+
+def _watched_in_role(state: State) -> WatchResources:
+    watches = state.settings.watches
     if state.status is not Status.READY:
         return WatchResources()
-    watches = state.settings.watches
-    processes: tuple[ProcessWatch, ...] = ()
-    tcp: tuple[TcpWatch, ...] = ()
     match state.role:
-        case Role.ALONE | Role.PRIM:
-            processes = (*watches.both_processes, *watches.prim_processes)
-            tcp = (*watches.both_tcp, *watches.prim_tcp)
+        case Role.ALONE:
+            return together(watches.both, watches.prim, watches.sec)
+        case Role.PRIM:
+            return together(watches.both, watches.prim)
         case Role.SECOND:
-            processes = (*watches.both_processes, *watches.second_processes)
-            tcp = (*watches.both_tcp, *watches.second_tcp)
+            return together(watches.both, watches.second, watches.sec)
         case Role.STOP | Role.WAIT:
             return WatchResources()
-    if state.role in (Role.ALONE, Role.SECOND):
-        processes, tcp = (*processes, *watches.sec_processes), (*tcp, *watches.sec_tcp)
-    return WatchResources(processes=processes if state.switches.errd else (), tcp=tcp if state.switches.checker else ())
 
 
 def wake_at_mono_ns(state: State) -> int | None:
@@ -165,4 +210,5 @@ def wake_at_mono_ns(state: State) -> int | None:
         instants.append(state.swap_requested_at_mono_ns + guards.SWAP_REQUEST_LIMIT_MS * NS_PER_MS)
     if state.role is Role.WAIT and state.blocked_until_mono_ns:
         instants.append(state.blocked_until_mono_ns)
+    instants += [at for at in (handlers.due_mono_ns(state), rules.due_mono_ns(state)) if at is not None]
     return min(instants, default=None)

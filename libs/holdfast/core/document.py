@@ -1,8 +1,7 @@
-"""Renders `docs/state-machine.md` from the tables: `python -m holdfast.core.document [--write PATH]`."""
+"""Renders `docs/state-machine.md` from the tables: `python -m holdfast.core.document`."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -99,14 +98,10 @@ def _roles(roles: frozenset[Role]) -> str:
     return ", ".join(str(role) for role in Role if role in roles)
 
 
-def main(arguments: list[str]) -> int:
-    """Print the page, or write it to the path given after --write."""
-    if arguments[:1] == ["--write"] and len(arguments) == 2:
-        Path(arguments[1]).write_text(render(), encoding="utf-8")
-    else:
-        sys.stdout.write(render())
-    return 0
+def main() -> None:
+    """Write the page into the checkout that this file belongs to."""
+    (Path(__file__).resolve().parents[3] / "docs/state-machine.md").write_text(render(), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from holdfast.core import authority, commands, rules
+from holdfast.core import authority, commands, handlers, rules
 from holdfast.core.announce import announced
 from holdfast.core.authority import AuthorityRecord
+from holdfast.core.condition import DOWN, UP
 from holdfast.core.peer import Peer, Presence
 from holdfast.core.row import Row, When
 from holdfast.core.settings import ModuleSettings
-from holdfast.core.state import Change, Resource, State, Switches
+from holdfast.core.state import Change, Resource, State, Switches, Wish
 from holdfast.core.steps import advance, script_ended
 from holdfast.core.transitions import BY_ROLE
 from holdfast.errors import InvariantError
@@ -44,7 +45,7 @@ def evolve(state: State, envelope: Envelope[object]) -> State:
     """Fold one event. Durable before visible: when `authority` changed, the shell writes it before it sends orders."""
     state = replace(state, now_mono_ns=envelope.at_mono_ns, refusal=None)
     before = (state.role, state.row)
-    state = settled(folded(state, envelope))
+    state = rules.timed(settled(rules.looked(folded(state, envelope))))
     if (state.role, state.row) != before:
         state = replace(state, because=envelope.id, trace=envelope.trace or state.trace)
     return announced(state)
@@ -56,13 +57,15 @@ def folded(state: State, envelope: Envelope[object]) -> State:
         case module.CommandRequested() as command:
             return commands.requested(state, command, envelope.id)
         case module.ScriptFinished() as finished:
-            return script_ended(state, finished.run)
+            return handlers.ended(script_ended(state, finished.run), finished.run, finished.exit_code)
         case module.ModuleOpened() as opened:
             return _opened(state, opened.incarnation)
         case module.AddressesReported() as report:
             return replace(state, addresses=report)
         case module.ResourceReported() as report:
-            resource = Resource(value=report.value, by=report.by, action=report.action)
+            # What a script assigns brings no action: the one configured for its checker counts.
+            action = report.action or state.settings.watches.action_of(report.resource)
+            resource = Resource(value=report.value, by=report.by, action=action)
             return rules.with_resource(state, report.resource, resource)
         case module.SettingChanged() as change:
             return _switched(state, change.setting, change.value)
@@ -75,7 +78,7 @@ def folded(state: State, envelope: Envelope[object]) -> State:
         case membership.PeerLost() as lost:
             return replace(state, peer=replace(state.peer, presence=Presence.LOST, why=lost.evidence or lost.reason))
         case membership.HeartbeatLinkChanged() as link:
-            value = "up" if link.up else rules.DOWN
+            value = UP if link.up else DOWN
             resource = Resource(value=value, by="heartbeat", action=module.Action.NOACTION)
             return rules.with_resource(state, f"heartbeat.{link.ident}", resource)
         case _:
@@ -85,7 +88,7 @@ def folded(state: State, envelope: Envelope[object]) -> State:
 def settled(state: State) -> State:
     """Let the table run until no row fires and no step can be done."""
     for _ in range(SETTLE_MAX):
-        following = _fired(state) or advance(state)
+        following = _fired(state) or advance(state) or handlers.advanced(state)
         if following is None:
             return state
         state = following
@@ -105,14 +108,27 @@ def _apply(state: State, row: Row) -> State:
     action = row.action or state.wish.value
     after = row.change(state)
     to = row.to if row.to is not None else current
-    change = Change(current=current, next=row.next if row.next is not None else to, action=action)
+    following = row.next if row.next is not None else to
+    services = state.restart_services if state.wish is Wish.RESTART else ""
+    change = Change(current=current, next=following, action=action, services=services)
     steps, since = after.steps, after.step_since_mono_ns
     own = tuple(replace(step, change=change) for step in row.steps)
     if row.when is When.AFTER:
         steps = (*steps, *own)
     elif own or row.when is When.CUT:
         steps, since = own, 0
-    return replace(after, role=to, steps=steps, step_since_mono_ns=since, row=row.name, reason=row.reason)
+    # A rule's label stays with every row that follows from its action, until what it asked for is under way.
+    reason = f"{row.reason} [{after.asked_by}]" if after.asked_by else row.reason
+    asked_by = after.asked_by if after.wish is not Wish.NONE else ""
+    return replace(
+        after,
+        role=to,
+        steps=steps,
+        step_since_mono_ns=since,
+        row=row.name,
+        reason=reason,
+        asked_by=asked_by,
+    )
 
 
 def _opened(state: State, incarnation: int) -> State:

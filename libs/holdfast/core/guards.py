@@ -7,6 +7,7 @@ from holdfast.core.authority import Relation, Verdict
 from holdfast.core.settings import DEFAULT_PRIMARY_LAST
 from holdfast.core.state import ENDING, STOPPING, Forced, State, Wish
 from holdfast.core.steps import NS_PER_MS
+from holdfast.events.module import Action
 from holdfast.events.replication import ReplicationMode
 from holdfast.events.state import Copy, Role, Status
 from holdfast.ids import NO_SESSION, Session
@@ -40,8 +41,8 @@ def is_forced_to_stop(state: State) -> bool:
 
 
 def may_enter(state: State) -> bool:
-    """WAIT may be left towards a role: nothing stands in the way."""
-    return state.wish is Wish.NONE and not state.blocked_by
+    """WAIT may be left towards a role: nothing stands in the way, and nothing that might is still unknown."""
+    return state.wish is Wish.NONE and not state.blocked_by and not state.undecided_resource
 
 
 def joins(state: State) -> bool:
@@ -338,11 +339,14 @@ def wants_restart(state: State) -> bool:
 
 
 def resource_asks(state: State) -> bool:
-    return state.wish is Wish.NONE and rules.wanted(state) is not None
+    if state.wish is not Wish.NONE:
+        return False
+    asked = rules.wanted(state)
+    return asked is not None and rules.is_due(state, asked.action)
 
 
 def is_blocked_by_resource(state: State) -> bool:
-    return state.wish is Wish.NONE and not state.blocked_by and bool(rules.blocking_resource(state))
+    return state.wish is Wish.NONE and not state.blocked_by and rules.blocking(state) is not None
 
 
 def wakes_up(state: State) -> bool:
@@ -350,7 +354,7 @@ def wakes_up(state: State) -> bool:
     if not state.blocked_by:
         return False
     if state.blocked_resource:
-        return rules.blocking_resource(state) == ""
+        return rules.blocking(state) is None and rules.is_due(state, Action.NOACTION)
     return state.blocked_until_mono_ns > 0 and state.now_mono_ns >= state.blocked_until_mono_ns
 
 

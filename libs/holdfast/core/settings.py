@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from holdfast.events.module import HeartbeatLink, ProcessWatch, TcpWatch, VirtualAddress
+from holdfast.core.rule import RuleSettings
+from holdfast.events.module import HeartbeatLink, VirtualAddress, WatchResources
 from holdfast.events.replication import ReplicationSettings
 from holdfast.ids import ModuleId, NodeId
 
@@ -27,19 +28,64 @@ class ReplicationLink:
     key_file: str = ""
 
 
+NOTHING = WatchResources()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Watches:
     """What checkers watch, by class: `prim` in PRIM and ALONE, `second` in SECOND, `sec` in SECOND and ALONE,
-    `both` in all three. Classes are those of the scripts (`start_prim` …)."""
+    `both` in all three; these classes are those of the scripts (`start_prim` …). `pre`: from after prestart until
+    poststop, in any state."""
 
-    prim_processes: tuple[ProcessWatch, ...] = ()
-    second_processes: tuple[ProcessWatch, ...] = ()
-    sec_processes: tuple[ProcessWatch, ...] = ()
-    both_processes: tuple[ProcessWatch, ...] = ()
-    prim_tcp: tuple[TcpWatch, ...] = ()
-    second_tcp: tuple[TcpWatch, ...] = ()
-    sec_tcp: tuple[TcpWatch, ...] = ()
-    both_tcp: tuple[TcpWatch, ...] = ()
+    pre: WatchResources = NOTHING
+    prim: WatchResources = NOTHING
+    second: WatchResources = NOTHING
+    sec: WatchResources = NOTHING
+    both: WatchResources = NOTHING
+
+    @property
+    def every(self) -> WatchResources:
+        """Those of every class."""
+        return together(self.pre, self.both, self.prim, self.second, self.sec)
+
+    @property
+    def pre_resources(self) -> frozenset[str]:
+        """Names of the resources that are watched in any state."""
+        return frozenset(watch.resource for watch in self.pre.every)
+
+    def action_of(self, resource: str) -> str:
+        """The action configured for a resource going down; empty when nobody watches it."""
+        return next((watch.action for watch in self.every.every if watch.resource == resource), "")
+
+
+def together(*parts: WatchResources) -> WatchResources:
+    """Everything that the parts name, in their order."""
+    return WatchResources(
+        processes=tuple(watch for part in parts for watch in part.processes),
+        tcp=tuple(watch for part in parts for watch in part.tcp),
+        ping=tuple(watch for part in parts for watch in part.ping),
+        interfaces=tuple(watch for part in parts for watch in part.interfaces),
+        addresses=tuple(watch for part in parts for watch in part.addresses),
+        custom=tuple(watch for part in parts for watch in part.custom),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Handler:
+    """The module's own executable for a resource that is down. again_after_ms: when it stays down although the
+    executable has succeeded, it is run again, not sooner than this."""
+
+    resource: str
+    script: str
+    again_after_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TargetedRestart:
+    """The services that a restart because of this resource is about, as scripts are told them ("A, B")."""
+
+    resource: str
+    services: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +94,8 @@ class ModuleSettings:
 
     defaultprim: "alone", "lastprim" or a node's name. maxloop: automatic actions tolerated within loop_interval_s
     (0: not counted). renounce_grace_ms: how long a broken replication link may take to come back before the primary
-    asks the secondary to renounce; a fraction of heartbeat_timeout_ms.
+    asks the secondary to renounce; a fraction of heartbeat_timeout_ms. runs_scripts: False without a `user` tag, then
+    every script counts as done. script_timeout_ms: of all scripts but graceful and forced stop scripts.
     """
 
     module: ModuleId
@@ -67,7 +114,13 @@ class ModuleSettings:
     heartbeat_links: tuple[HeartbeatLink, ...] = ()
     heartbeat_key_file: str = ""
     watches: Watches = field(default_factory=Watches)
+    handlers: tuple[Handler, ...] = ()
+    targeted_restarts: tuple[TargetedRestart, ...] = ()
+    rules: RuleSettings = field(default_factory=RuleSettings)
+    runs_scripts: bool = True
     script_timeout_ms: int = 600_000
+    nice_stop_timeout_ms: int = 300_000
+    force_stop_timeout_ms: int = 300_000
     script_log_bytes_max: int = 1 << 20
     script_environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     renounce_grace_ms: int = 300

@@ -8,6 +8,8 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from holdfast.core.authority import AuthorityRecord
+from holdfast.core.condition import INIT
+from holdfast.core.judging import Handling
 from holdfast.core.loop import LoopCounter
 from holdfast.core.peer import PRIMARY_ROLES, Peer
 from holdfast.core.settings import ModuleSettings
@@ -71,11 +73,13 @@ class StepKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """The transition under way as scripts are told: current state, next state, action."""
+    """The transition under way as scripts are told: current state, next state, action, and services when a restart is
+    about some of them only."""
 
     current: Role = Role.STOP
     next: Role = Role.STOP
     action: str = ""
+    services: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +110,25 @@ class ScriptRun:
     run: str
     step: Step
     arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HandlerRun:
+    """A handler for a resource that is down. ended_at_mono_ns: 0 while it runs. exit_code: once it has ended."""
+
+    run: str
+    resource: str
+    script: str
+    ended_at_mono_ns: int = 0
+    exit_code: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        return self.ended_at_mono_ns != 0
+
+    @property
+    def has_failed(self) -> bool:
+        return self.is_over and self.exit_code != 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,9 +164,13 @@ class State:
 
     steps: still to do in the present transition; running: the script that runs. groups: the script groups that have
     been started and not stopped (`both`, `prim`, `second`, `sec`). leaving: the stop scripts of the role are being run.
+    handlers: the last run for each resource that is down and has a handler; at most one of them is under way.
+    restart_services: what the restart that is wished for is about, empty for everything.
+    handling: what the rules have asked for and since when, for modules that want an action to last before it is taken.
     blocked_by: why WAIT stays ("" when nothing stands in the way of starting), until blocked_resource is no longer
     down, blocked_until_mono_ns has come, or somebody says wakeup. claim_number: number of the announcement
     with which this node claimed to start as primary, 0 when it claims nothing. refusal: of the event just folded.
+    asked_by: the rule (and why it holds) whose action is under way; "" when it is nobody's or an operator's.
     """
 
     settings: ModuleSettings
@@ -159,6 +186,8 @@ class State:
     running: ScriptRun | None = None
     run_counter: int = 0
     groups: frozenset[str] = frozenset()
+    handlers: tuple[HandlerRun, ...] = ()
+    restart_services: str = ""
     data: Data = Data.OFF
     addresses_wanted: bool = False
     promoting: bool = False
@@ -179,12 +208,14 @@ class State:
     replication: ReplicationReported | None = None
     resources: Mapping[str, Resource] = field(default_factory=lambda: MappingProxyType({}))
     switches: Switches = field(default_factory=Switches)
+    handling: Handling = field(default_factory=Handling)
     loop: LoopCounter = field(default_factory=LoopCounter)
     stopped_by_maxloop: bool = False
     now_mono_ns: int = 0
     row: str = ""
     reason: str = "never started"
     because: str = ""
+    asked_by: str = ""
     trace: str = ""
     refusal: Refusal | None = None
     announcement: Announcement = field(
@@ -211,6 +242,18 @@ class State:
         return replace(self, blocked_by="", blocked_resource="", blocked_until_mono_ns=0)
 
     @property
+    def undecided_resource(self) -> str:
+        """A resource that a wait rule uses and of which nothing is known yet: until then the module stays in WAIT."""
+        if not self.switches.checker:
+            return ""
+        for watch in self.settings.watches.pre.checks:
+            known = self.resources.get(watch.resource)
+            is_open = known is None or known.value == INIT
+            if is_open and self.settings.rules.waits_for(watch.resource, Action(watch.action)):
+                return watch.resource
+        return ""
+
+    @property
     def is_in_step(self) -> bool:
         return self.authority.in_step_session != NO_SESSION
 
@@ -231,6 +274,8 @@ class State:
 
     def _status_of_wait(self) -> Status:
         if not self.is_idle or self.wish is not Wish.NONE or self.claiming or self.handover_is_swap:
+            return Status.TRANSIENT
+        if not self.blocked_by and self.undecided_resource:
             return Status.TRANSIENT
         if self.blocked_by or self.peer.presence != "unknown":
             return Status.NOT_READY

@@ -71,22 +71,40 @@ def _script(state: State, step: Step) -> State:
         return _next(state)
     if stops and step.group not in state.groups and not step.force:
         return _next(state)
+    if not state.settings.runs_scripts:
+        return _next(replace(state, groups=_groups_after(state, step)))
     change = step.change or Change()
-    arguments = (str(change.current), str(change.next), change.action)
+    arguments: tuple[str, ...] = (str(change.current), str(change.next), change.action)
+    if change.services:
+        arguments = (*arguments, "-Services", change.services)
     run = ScriptRun(
         run=f"{state.settings.node}-{state.authority.incarnation}-{state.run_counter + 1}",
         step=step,
         arguments=("force", *arguments) if step.force else arguments,
     )
-    groups = state.groups | {step.group} if starts else state.groups
     return replace(
         state,
         steps=state.steps[1:],
         step_since_mono_ns=0,
         run_counter=state.run_counter + 1,
         running=run,
-        groups=groups,
+        groups=state.groups | {step.group} if starts else state.groups,
     )
+
+
+def _groups_after(state: State, step: Step) -> frozenset[str]:
+    """The started groups once this script counts as done."""
+    if step.script.startswith("start_"):
+        return state.groups | {step.group}
+    return state.groups - {step.group} if step.script.startswith("stop_") else state.groups
+
+
+def script_timeout_ms(state: State, step: Step) -> int:
+    """How long this script may take: stop scripts have limits of their own, graceful and forced."""
+    settings = state.settings
+    if step.force:
+        return settings.force_stop_timeout_ms
+    return settings.nice_stop_timeout_ms if step.script.startswith("stop_") else settings.script_timeout_ms
 
 
 def script_ended(state: State, run: str) -> State:
@@ -94,7 +112,7 @@ def script_ended(state: State, run: str) -> State:
     if state.running is None or state.running.run != run:
         return state
     step = state.running.step
-    groups = state.groups - {step.group} if step.script.startswith("stop_") else state.groups
+    groups = _groups_after(state, step) if step.script.startswith("stop_") else state.groups
     after = replace(state, running=None, groups=groups, forget_scripts=False)
     return rules.judged_anew(after) if not after.steps and after.status is Status.READY else after
 

@@ -534,7 +534,7 @@ RESTARTING: tuple[Row, ...] = (
     Row(
         name="resource asks",
         phase=Phase.RESOURCE,
-        roles=frozenset({ALONE, PRIM, SECOND}),
+        roles=frozenset({WAIT, ALONE, PRIM, SECOND}),
         trigger=Trigger.RESOURCE_DOWN,
         guard=guards.resource_asks,
         when=When.IDLE,

@@ -53,6 +53,8 @@ EVENTS: tuple[Entry, ...] = (
     Entry(name="span.ended", payload=module.SpanEnded, recorded=False, heard_by=MACHINE),
 )
 
+CHECKERS = ("checker-process", "checker-tcp", "checker-ping", "checker-intf", "checker-ip", "checker-custom")
+
 ORDERS: tuple[Entry, ...] = (
     Entry(name="announce.state", payload=module.AnnounceState, recorded=False, obeyed_by=("heartbeat",)),
     Entry(name="hold.addresses", payload=module.HoldAddresses, recorded=False, obeyed_by=("vip",)),
@@ -63,8 +65,9 @@ ORDERS: tuple[Entry, ...] = (
     Entry(
         name="watch.resources",
         payload=module.WatchResources,
+        version=2,
         recorded=False,
-        obeyed_by=("checker-process", "checker-tcp"),
+        obeyed_by=CHECKERS,
     ),
     Entry(name="report.facts", payload=module.ReportFacts, recorded=False, obeyed_by=(EVERY_SERVICE,)),
 )

@@ -206,6 +206,10 @@ class ProcessWatch:
     unit: bool = False
     """Watch a systemd unit of this name instead of processes."""
 
+    @property
+    def resource(self) -> str:
+        return f"proc.{self.name}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TcpWatch:
@@ -216,6 +220,73 @@ class TcpWatch:
     timeout_ms: int = 5_000
     action: str = "restart"
 
+    @property
+    def resource(self) -> str:
+        return f"tcp.{self.ident}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PingWatch:
+    """address: IPv4, IPv6, or a host name that the checker looks up."""
+
+    ident: str
+    address: str
+    interval_ms: int = 10_000
+    timeout_ms: int = 5_000
+    action: str = "wait"
+
+    @property
+    def resource(self) -> str:
+        return f"ping.{self.ident}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InterfaceWatch:
+    """interface: by name; empty: the one that has `address`, or else whose network holds it."""
+
+    ident: str
+    interface: str = ""
+    address: str = ""
+    action: str = "wait"
+
+    @property
+    def resource(self) -> str:
+        return f"intf.{self.ident}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddressWatch:
+    """That this node, and nobody else, has an address."""
+
+    ident: str
+    address: str
+    interval_ms: int = 10_000
+    action: str = "stopstart"
+
+    @property
+    def resource(self) -> str:
+        return f"ip.{self.ident}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CustomWatch:
+    """The module's own checker. program: absolute, or relative to the module's bin. environment: names and values of
+    the module's user variables.
+    """
+
+    ident: str
+    program: str
+    arguments: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    action: str = "noaction"
+
+    @property
+    def resource(self) -> str:
+        return f"custom.{self.ident}"
+
+
+AnyWatch = ProcessWatch | TcpWatch | PingWatch | InterfaceWatch | AddressWatch | CustomWatch
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WatchResources:
@@ -225,6 +296,19 @@ class WatchResources:
 
     processes: tuple[ProcessWatch, ...] = ()
     tcp: tuple[TcpWatch, ...] = ()
+    ping: tuple[PingWatch, ...] = ()
+    interfaces: tuple[InterfaceWatch, ...] = ()
+    addresses: tuple[AddressWatch, ...] = ()
+    custom: tuple[CustomWatch, ...] = ()
+
+    @property
+    def checks(self) -> tuple[AnyWatch, ...]:
+        """Everything but processes: what the switch `checker` turns on and off."""
+        return (*self.tcp, *self.ping, *self.interfaces, *self.addresses, *self.custom)
+
+    @property
+    def every(self) -> tuple[AnyWatch, ...]:
+        return (*self.processes, *self.checks)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -253,7 +337,7 @@ class CommandRefused:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpanEnded:
-    """One span of a trace, kept locally when no exporter is configured. Times are this node's wall clock in ns."""
+    """One span of a trace, kept locally and exported when that is configured. Times are the node's wall clock in ns."""
 
     trace_id: str
     span_id: str

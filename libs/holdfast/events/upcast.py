@@ -16,7 +16,14 @@ Body = dict[str, object]
 Step = Callable[[Body], Body]
 """Makes a payload of one version into one of the next. May raise KeyError, TypeError or ValueError for rubbish."""
 
-STEPS: dict[tuple[str, int], Step] = {}
+
+
+def _watch_resources_2(body: Body) -> Body:
+    """Version 2 names more kinds of watches; an order of version 1 has none of these."""
+    return {**body, "ping": [], "interfaces": [], "addresses": [], "custom": []}
+
+
+STEPS: dict[tuple[str, int], Step] = {("watch.resources", 1): _watch_resources_2}
 """(wire name, old version) → the step from that version to the next. Every version below the present one has one."""
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 from holdfast.core import ModuleSettings, ReplicationLink, State, explain
 from holdfast.core.invariants import broken_by, broken_by_pair
+from holdfast.core.rule import RuleSettings, own_rule
 from holdfast.events.module import Action, CommandRequested, HeartbeatLink, VirtualAddress
 from holdfast.events.replication import ReplicatedDirectory, ReplicationSettings
 from holdfast.events.state import Copy, Role, Status
+from holdfast.failover.ruleset import rule_set, rule_settings
 from holdfast.ids import Generation, ModuleId, NodeId
 from holdfast.testing.judge import JudgeFactory, TimeoutJudge
 from holdfast.testing.machine import Machine
@@ -62,6 +65,7 @@ def settings_of(index: int, variant: Variant | None = None) -> ModuleSettings:
         defaultprim=variant.defaultprim,
         replication=link if variant.replicated else None,
         addresses=(VirtualAddress(address="10.0.0.100"),),
+        rules=_rules(),
         heartbeat_links=tuple(
             HeartbeatLink(
                 ident=name, lan=name, local_address=lan[0], peer_address=lan[1], pulse_ms=100, timeout_ms=1000
@@ -69,6 +73,12 @@ def settings_of(index: int, variant: Variant | None = None) -> ModuleSettings:
             for name in LANS
         ),
     )
+
+
+@cache
+def _rules() -> RuleSettings:
+    """The default rules, and that of the checker that scenarios speak of."""
+    return rule_settings(rule_set(checkers=[own_rule("tcp.web", Action.RESTART)]))
 
 
 class World:

@@ -57,7 +57,8 @@ async def command(gateway: GatewayHere, module: Module, body: Command) -> Accept
         "identity": checked_text("identity", body.identity, WHO_CHARS_MAX),
         "who": checked_text("name of who asks", body.who, WHO_CHARS_MAX),
     }
-    answer = await gateway.machine.ask("command", asked)
+    with gateway.context.span(f"command {body.action}", module=module, who=body.who) as trace:
+        answer = await gateway.machine.ask("command", {**asked, "trace": trace})
     return Accepted(module=module, action=body.action, reason=str(answer.get("reason", "")))
 
 

@@ -30,6 +30,9 @@ HELP = {
     "holdfast_rfs_resync_bytes": "Bytes copied by the present or last resync.",
     "holdfast_rfs_resync_bytes_total": "Bytes that the present or last resync has to copy.",
     "holdfast_rfs_quarantined_files": "Diverged files that were kept.",
+    "holdfast_spans_exported": "Spans that the collector has taken since this gateway began.",
+    "holdfast_spans_dropped": "Spans that the collector refused, or that the store gave up while it was away.",
+    "holdfast_spans_waiting": "Spans in the store that wait for the collector.",
     "holdfast_rfs_metric": "Further values of replication, by the name of their resource.",
 }
 Sample = tuple[str, dict[str, str], float]
@@ -47,6 +50,11 @@ async def get_metrics(gateway: GatewayHere) -> PlainTextResponse:
         samples += _of_state(state)
     for module, figures in gateway.hub.figures.items():
         samples += _of_figures(module, figures)
+    exporter = gateway.exporter
+    if exporter is not None:
+        samples.append(("holdfast_spans_exported", {}, float(exporter.exported)))
+        samples.append(("holdfast_spans_dropped", {}, float(exporter.dropped)))
+        samples.append(("holdfast_spans_waiting", {}, float(exporter.waiting)))
     return PlainTextResponse(render(samples), media_type=CONTENT_TYPE)
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Query
 from holdfast.errors import NotFoundError, UnavailableError
 from holdfast.events.state import Role, Status
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from services.gateway.files.information import configuration_info
 from services.gateway.files.modules import module_place
 from services.gateway.parts import Gateway, GatewayHere, Module
 
 LOOK_AGAIN_S = 0.5
 """A change is heard of at once; this is for facts lost on the way."""
 WAIT_S_MAX = 3600.0
+DETAILS = ("active", "current", "same", "kept")
+"""What of the configuration's description a detailed state holds."""
 router = APIRouter(tags=["state"])
 
 
@@ -44,10 +49,19 @@ async def get_states(gateway: GatewayHere) -> list[ModuleState]:
 
 
 @router.get("/modules/{module}/state")
-async def get_state(gateway: GatewayHere, module: Module) -> ModuleState:
-    """One module."""
+async def get_state(gateway: GatewayHere, module: Module, detail: bool = False) -> ModuleState:
+    """One module; `detail` adds signature and date of its edited configuration and of the one in force."""
     module_place(gateway.settings, module)
-    return await state_of(gateway, module)
+    state = await state_of(gateway, module)
+    return await to_thread.run_sync(lambda: _detailed(gateway, state)) if detail else state
+
+
+def _detailed(gateway: Gateway, state: ModuleState) -> ModuleState:
+    said = state.model_dump()
+    known = said.get("configuration")
+    info = asdict(configuration_info(gateway.settings, state.module))
+    configuration = {**(known if isinstance(known, dict) else {}), **{key: info[key] for key in DETAILS}}
+    return ModuleState.model_validate({**said, "configuration": configuration})
 
 
 @router.get("/modules/{module}/state/wait")

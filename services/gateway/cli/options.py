@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +19,30 @@ IdentityOption = Annotated[
     str,
     typer.Option("-i", "--identity", metavar="ID", help="Who asks; then it counts against maxloop."),
 ]
+
+
+SCRIPTS_S_MAX = 1200.0
+"""For a command that runs scripts of the configuration: three of them at most, 300 s each, and what is beside them."""
+
+
+def show_scripts(ran: Sequence[Mapping[str, Any]]) -> None:
+    """Print what scripts said, on standard error, so that a result on standard output stays whole."""
+    for each in ran:
+        for line in str(each["output"]).splitlines():
+            typer.echo(f"{each['script']}: {line}", err=True)
+
+
+def configuration_lines(info: Mapping[str, Any]) -> str:
+    """Signature and date of what is in force and of what is edited, and what is kept."""
+    active, current = info["active"], info["current"]
+    rows = [("in force", *_signed(active)) if active else ("in force", "none", "", ""), ("edited", *_signed(current))]
+    rows += [(f"kept {kept['number']}", kept["at"], "", "") for kept in info["kept"]]
+    same = "the edited configuration is in force" if info["same"] else "the edited configuration is not in force"
+    return f"{table(rows)}\n{same}"
+
+
+def _signed(one: Mapping[str, Any]) -> tuple[str, str, str]:
+    return (str(one["at"]), f"xml {one['signature'][:12] or 'wrong'}", f"scripts {one['scripts'][:12]}")
 
 
 def show(value: Any, *, as_json: bool, text: str = "") -> None:

@@ -12,6 +12,8 @@ from services.gateway.cli.options import JsonOption, ModuleOption, show
 def run(module: ModuleOption, as_json: JsonOption = False) -> None:
     """Compare both copies of the replicated directories, byte for byte; exit code 10 when they differ.
 
+    Ask either node, the answer is the same.
+
     Example: holdfast rfsverify -m shop
     """
     outcome = call("POST", path_of("modules", module, "verify"), {}, timeout_s=None)

@@ -8,7 +8,7 @@ import typer
 from holdfast.errors import OperatorError
 
 from services.gateway.cli.client import Json, call, path_of
-from services.gateway.cli.options import JsonOption, show, stamp, table
+from services.gateway.cli.options import JsonOption, configuration_lines, show, stamp, table
 
 EXIT = {"STOP": 0, "WAIT": 1, "ALONE": 2, "UP": 2, "PRIM": 3, "SECOND": 4}
 """What the model's `state -lq` returns."""
@@ -35,15 +35,22 @@ def run(
         states = call("GET", "state")
         show(states, as_json=as_json, text=_lines(states) or "no module is configured")
         return
-    state = call("GET", path_of("modules", module, "state"))
+    detail = {"detail": True} if verbose or (as_json and not quiet) else {}
+    state = call("GET", path_of("modules", module, "state"), query=detail)
     if quiet:
         show(state, as_json=as_json, text=f"{state['role']} {state['status']}")
         raise typer.Exit(EXIT.get(state["role"], 1))
-    show(state, as_json=as_json, text=_lines([state]) + (f"\n{_resources(state)}" if verbose else ""))
+    show(state, as_json=as_json, text=_lines([state]) + (_details(state) if verbose else ""))
 
 
 def _lines(states: list[Json]) -> str:
     return table([(s["module"], f"{s['role']} {s['status']}", _copy(s), _peer(s), _why(s)) for s in states])
+
+
+def _details(state: Json) -> str:
+    configuration = state.get("configuration")
+    known = isinstance(configuration, dict) and "current" in configuration
+    return f"\n{_resources(state)}" + (f"\nconfiguration\n{configuration_lines(configuration)}" if known else "")
 
 
 def _copy(state: Json) -> str:

@@ -33,11 +33,14 @@ def run(
     listing: Annotated[bool, typer.Option("--list", help="List the last traces instead.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print one transition as a waterfall: every step with its beginning, its length, and the service that did it.
+    """Print one trace as a waterfall: every step with its beginning, its length, and the service that did it.
+
+    A failover, the return of the node that had failed and its resynchronisation are one trace over both nodes; the
+    start of the returning node, before it heard of that, is a linked one and is shown along.
 
     Example: holdfast trace -m shop --store /mnt/node2/traces.db
     """
-    from holdfast.history.trace import render
+    from holdfast.history.trace import linked, render
 
     paths = [load_settings().state_dir / STORE, *(stores or [])]
     summaries = [s for s in _summaries(paths) if s.trace_id.startswith(trace) and _is_of(paths, s, module)]
@@ -48,7 +51,8 @@ def run(
         show([asdict(each) for each in listed], as_json=as_json, text="\n".join(_line(each) for each in listed))
         return
     spans = _spans(paths, summaries[0].trace_id)
-    show([asdict(span) for span in spans], as_json=as_json, text="\n".join(render(spans)))
+    along = [] if as_json else [span for other in linked(spans) for span in _spans(paths, other)]
+    show([asdict(span) for span in spans], as_json=as_json, text="\n".join(render(spans, along=along)))
 
 
 def _line(summary: TraceSummary) -> str:

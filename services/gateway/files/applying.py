@@ -1,50 +1,75 @@
-"""Putting a module's edited configuration in force: check all, stage beside, switch in one step, or switch back."""
+"""Putting a module's edited configuration in force: check all, stage it, run its scripts, switch, or switch back."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 
-from holdfast.config import package
-from holdfast.config.agreement import check_against_cluster, check_disjoint
-from holdfast.config.layout import Entry
 from holdfast.config.model import ModuleConfig
 from holdfast.config.parse import expand, parse_module
-from holdfast.errors import ConfigError, HoldfastError, NotFoundError
+from holdfast.errors import HoldfastError, NotFoundError, RefusedError
 from holdfast.settings import NodeSettings
 
-from services.gateway.files.cluster import read_cluster
 from services.gateway.files.durable import disk, switch_directory, sync_directory, sync_tree
-from services.gateway.files.modules import described, module_place, names
+from services.gateway.files.examining import APPLIED, EDITED, edited_text, examine
+from services.gateway.files.module_scripts import Ran, run_module_script
+from services.gateway.files.modules import described, module_place
+from services.gateway.files.versions import Restoration, keep
 
-EDITED = PurePosixPath("conf/userconfig.xml")
-APPLIED = "userconfig.xml"
 EXPANDED = "safeconf.xml"
-SCRIPTS_MAX = 2000
+LOCK = ".configuring"
 DIRECTORY_MODE = 0o755
+UNCHANGED = "the configuration in force is as it was"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """What was put in force. changed is False when the same configuration was in force already."""
+    """What was put in force. changed: another configuration was in force before. scripts: those that were run.
+    failed: how the `update` script failed, if it did; the configuration is in force all the same."""
 
     module: str
     signature: str
     changed: bool
     warnings: tuple[str, ...] = ()
+    scripts: tuple[Ran, ...] = ()
+    failed: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What `confcheck` says."""
+
+    module: str
+    valid: bool
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+    scripts: tuple[Ran, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A checked configuration beside the one in force, ready to be switched; afterwards the old one, to switch back."""
+    """A checked configuration beside the one in force, ready to be switched; afterwards the old one, to switch back.
 
+    ran: its scripts. lock: held until `finish`, so that a module is configured by one command at a time.
+    """
+
+    settings: NodeSettings
     module: str
     config: ModuleConfig
+    warnings: tuple[str, ...]
     staged: Path
     active: Path
     had_before: bool
+    signature_before: str
+    ran: tuple[Ran, ...]
+    lock: int = field(repr=False)
 
     def switch(self) -> None:
         """Put it in force."""
@@ -59,40 +84,178 @@ class Change:
             else:
                 self.active.rename(self.staged)
                 sync_directory(self.active.parent)
-        self.finish()
+
+    def keep(self, now: datetime) -> tuple[str, ...]:
+        """Keep what is in force now among the last ones; a failure is a warning, since it is in force."""
+        try:
+            keep(self.settings, self.module, now)
+        except HoldfastError as error:
+            return (f"the configuration is not kept for a later restore: {error}",)
+        return ()
+
+    def applied(self, *more: str, update: Ran | None = None) -> Applied:
+        """What to tell about it once it is in force."""
+        return Applied(
+            module=self.module,
+            signature=self.config.signature,
+            changed=self.config.signature != self.signature_before,
+            warnings=(*self.warnings, *more),
+            scripts=self.ran if update is None else (*self.ran, update),
+            failed=update.how() if update is not None and update.exit_code != 0 else "",
+        )
 
     def finish(self) -> None:
-        """Remove what is not in force."""
+        """Remove what is not in force, and let the next command in."""
         shutil.rmtree(self.staged, ignore_errors=True)
+        os.close(self.lock)
 
 
-def check(settings: NodeSettings, module: str) -> ModuleConfig:
-    """Check a module's edited configuration against all that it must fit; raise ConfigError with every problem."""
+def confcheck(settings: NodeSettings, module: str) -> Checked:
+    """Check the edited configuration and run its `confcheck` script on a copy; what is edited and in force stays."""
     place = module_place(settings, module)
-    config = parse_module(_edited(place), str(place / EDITED), os.environ)
-    package.check_handlers(config, _scripts(place))
-    check_against_cluster(config, read_cluster(settings), settings.node)
-    check_disjoint({**_others(settings, module), module: config})
-    return config
+    with disk(place):
+        found = examine(settings, module)
+        ran: tuple[Ran, ...] = ()
+        if not found.problems and found.config is not None and found.config.user is not None:
+            with tempfile.TemporaryDirectory(prefix=".confcheck.", dir=place) as copy:
+                _stage(place, Path(copy))
+                _write_expanded(place, Path(copy))
+                ran = _run(settings, module, found.config, Path(copy), "confcheck")
+    failures = tuple(each.how() for each in ran if each.exit_code != 0)
+    problems = (*(str(problem) for problem in found.problems), *failures)
+    return Checked(module=module, valid=not problems, problems=problems, warnings=found.warning_texts(), scripts=ran)
 
 
 def prepare(settings: NodeSettings, module: str) -> Change:
-    """Check the edited configuration and stage it beside the one in force, on disk to the last byte."""
-    config = check(settings, module)
+    """Check the edited configuration, stage it beside the one in force, and run its `config` and `postconfig` scripts.
+
+    It is on disk to the last byte then. Raises ConfigError when it or a script is wrong, RefusedError when the module
+    is being configured already; nothing has changed in these cases.
+    """
     place = module_place(settings, module)
     staged, active = place / "active.new", place / "active"
-    with disk(staged):
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir(mode=DIRECTORY_MODE)
-        text = _edited(place)
-        (staged / APPLIED).write_bytes(text)
-        (staged / EXPANDED).write_text(expand(text, str(place / EDITED), os.environ))
-        if (place / "bin").is_dir():
-            shutil.copytree(place / "bin", staged / "bin", symlinks=True)
-        else:
-            (staged / "bin").mkdir()
-        sync_tree(staged)
-    return Change(module=module, config=config, staged=staged, active=active, had_before=active.exists())
+    with ExitStack() as ending:
+        lock = _locked(place, module)
+        ending.callback(os.close, lock)
+        ending.callback(shutil.rmtree, staged, ignore_errors=True)
+        found = examine(settings, module)
+        config = found.valid()
+        with disk(staged):
+            shutil.rmtree(staged, ignore_errors=True)
+            staged.mkdir(mode=DIRECTORY_MODE)
+            _stage(place, staged)
+            ran = _configured(settings, module, config, staged, is_first=not active.exists())
+            sync_tree(staged)
+        change = Change(
+            settings=settings,
+            module=module,
+            config=config,
+            warnings=found.warning_texts(),
+            staged=staged,
+            active=active,
+            had_before=active.exists(),
+            signature_before=described(settings, module).signature,
+            ran=ran,
+            lock=lock,
+        )
+        ending.pop_all()  # From here on `finish` does it.
+        return change
+
+
+def _locked(place: Path, module: str) -> int:
+    """A descriptor that keeps other commands from configuring the module until it is closed (flock(2))."""
+    with disk(place):
+        descriptor = os.open(place / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise RefusedError(f"module '{module}' is being configured", hint="wait for the other command") from None
+    return descriptor
+
+
+def _stage(place: Path, staged: Path) -> None:
+    (staged / APPLIED).write_bytes(edited_text(place))
+    if (place / "bin").is_dir():
+        shutil.copytree(place / "bin", staged / "bin", symlinks=True)
+    else:
+        (staged / "bin").mkdir()
+
+
+def _write_expanded(place: Path, staged: Path) -> None:
+    (staged / EXPANDED).write_text(expand(edited_text(place), str(place / EDITED), os.environ))
+
+
+def _configured(
+    settings: NodeSettings, module: str, config: ModuleConfig, staged: Path, *, is_first: bool
+) -> tuple[Ran, ...]:
+    """`config` before the expanded text is there, `postconfig` after it; a failure of either ends the command.
+
+    When the module was not configured before, `deconfig` undoes what `config` did; otherwise it would also undo what
+    the configuration in force needs.
+    """
+    early = _run(settings, module, config, staged, "config")
+    for ran in early:
+        if ran.exit_code != 0:
+            raise ran.failure(UNCHANGED)
+    _write_expanded(staged.parent, staged)
+    late = _run(settings, module, config, staged, "postconfig")
+    for ran in late:
+        if ran.exit_code != 0:
+            if is_first:
+                _run(settings, module, config, staged, "deconfig")
+            raise ran.failure(UNCHANGED)
+    return (*early, *late)
+
+
+def _run(
+    settings: NodeSettings, module: str, config: ModuleConfig, applied: Path, script: str, *arguments: str
+) -> tuple[Ran, ...]:
+    """Run a script of a configuration, if it has it and runs scripts at all."""
+    if config.user is None:
+        return ()
+    variables = {variable.name: variable.value for variable in config.user.variables}
+    ran = run_module_script(settings, module, script, applied=applied, variables=variables, arguments=arguments)
+    return () if ran is None else (ran,)
+
+
+def update(settings: NodeSettings, module: str, state: str) -> Ran | None:
+    """Run the `update` script of the configuration in force; `state`, twice, is what it is told."""
+    active = module_place(settings, module) / "active"
+    config = parse_module((active / EXPANDED).read_bytes(), str(active / EXPANDED), {})
+    return next(iter(_run(settings, module, config, active, "update", state, state)), None)
+
+
+def undo_configuration(settings: NodeSettings, module: str) -> tuple[Ran, ...]:
+    """Run the `deconfig` script of the configuration in force; a failure leaves it in force."""
+    active = module_place(settings, module) / "active"
+    if not active.exists():
+        raise NotFoundError(f"module '{module}' is not configured")
+    try:
+        config = parse_module((active / EXPANDED).read_bytes(), str(active / EXPANDED), {})
+    except (HoldfastError, OSError):
+        # A configuration that cannot be read can only be taken away.
+        return ()
+    ran = _run(settings, module, config, active, "deconfig")
+    for each in ran:
+        if each.exit_code != 0:
+            raise each.failure(UNCHANGED)
+    return ran
+
+
+@contextmanager
+def restored(settings: NodeSettings, module: str, number: int | None) -> Iterator[None]:
+    """The edited files are those of a kept configuration; put back as they were when what is done with them fails."""
+    if number is None:
+        yield
+        return
+    with ExitStack() as ending:
+        restoration = Restoration(settings, module, number)
+        ending.callback(restoration.close)
+        ending.callback(restoration.undo)
+        yield
+        ending.pop_all()
+        restoration.close()
 
 
 def take_away(settings: NodeSettings, module: str) -> Path:
@@ -118,49 +281,19 @@ def throw_away(gone: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
-def _edited(place: Path) -> bytes:
-    path = place / EDITED
-    with disk(path):
-        return path.read_bytes()
-
-
-def _scripts(place: Path) -> list[Entry]:
-    """The scripts as entries of a module; anything but plain files and directories is refused."""
-    entries: list[Entry] = []
-    root = place / "bin"
-    for path in sorted(root.rglob("*")) if root.is_dir() else ():
-        is_directory = path.is_dir() and not path.is_symlink()
-        if path.is_symlink() or not (is_directory or path.is_file()):
-            raise ConfigError(f"{path} is neither a file nor a directory", hint="put the file itself there")
-        relative = PurePosixPath(path.relative_to(place).as_posix())
-        executable = os.access(path, os.X_OK)
-        entries.append(Entry(path=relative, is_directory=is_directory, size=0, executable=executable))
-        if len(entries) > SCRIPTS_MAX:
-            raise ConfigError(f"{root} has more than {SCRIPTS_MAX} entries")
-    return entries
-
-
-def _others(settings: NodeSettings, module: str) -> dict[str, ModuleConfig]:
-    """Applied configurations of the other modules; one that cannot be read cannot be compared with."""
-    others: dict[str, ModuleConfig] = {}
-    for name in names(settings):
-        path = module_place(settings, name) / "active" / APPLIED
-        if name == module or not path.exists():
-            continue
+def apply_offline(settings: NodeSettings, module: str, *, restore: int | None = None) -> Applied:
+    """Put the edited (or a kept) configuration in force on a node that does not run."""
+    with restored(settings, module, restore):
+        change = prepare(settings, module)
         try:
-            others[name] = parse_module(path.read_bytes(), str(path), os.environ)
-        except (HoldfastError, OSError):
-            continue
-    return others
+            change.switch()
+            return change.applied(*change.keep(datetime.now(UTC)))
+        finally:
+            change.finish()
 
 
-def apply_offline(settings: NodeSettings, module: str) -> Applied:
-    """Put the edited configuration in force on a node that does not run."""
-    before = described(settings, module).signature
-    change = prepare(settings, module)
-    try:
-        change.switch()
-    finally:
-        change.finish()
-    signature = change.config.signature
-    return Applied(module=module, signature=signature, changed=signature != before, warnings=change.config.warnings)
+def remove_offline(settings: NodeSettings, module: str) -> tuple[Ran, ...]:
+    """Take the configuration out of force on a node that does not run."""
+    ran = undo_configuration(settings, module)
+    throw_away(take_away(settings, module))
+    return ran

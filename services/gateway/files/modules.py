@@ -22,8 +22,14 @@ from services.gateway.files.durable import disk, switch_directory, sync_director
 MODULES_MAX = 32
 """On one node, as many as the model allows."""
 DESCRIPTION = "module.json"
-OURS = frozenset({"active", "active.new", "authority.db", "journal.db", "log", DESCRIPTION, "rfs"})
+CONFIGURATION = ("conf", "bin")
+"""What of a module is configuration; the rest came with its package, or was put there by its scripts."""
+VERSIONS = "versions"
+"""Directory of the last configurations that were put in force."""
+OURS = frozenset({"active", "active.new", "authority.db", "journal.db", "log", DESCRIPTION, "rfs", VERSIONS})
 """Names in a module's directory that belong to the node; a package may not bring them."""
+DATABASES = ("authority.db", "journal.db")
+"""SQLite keeps more files beside these while they are in use (`-wal`, `-shm`)."""
 _WORD = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -58,6 +64,11 @@ def names(settings: NodeSettings) -> list[str]:
     root = modules_dir(settings)
     found = root.glob(f"*/{DESCRIPTION}") if root.is_dir() else ()
     return sorted(path.parent.name for path in found if not path.parent.name.startswith("."))
+
+
+def is_ours(name: str) -> bool:
+    """Does a name in a module's directory belong to the node?"""
+    return name in OURS or name.startswith((".", *DATABASES))
 
 
 def listed(settings: NodeSettings) -> list[InstalledModule]:
@@ -132,13 +143,36 @@ def build(settings: NodeSettings, module: str, file: Path) -> None:
         copy = Path(staging, module)
         copy.mkdir()
         for entry in sorted(place.iterdir()):
-            if entry.name in OURS or entry.name.startswith("."):
+            if is_ours(entry.name):
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.copytree(entry, copy / entry.name, symlinks=True)
             else:
                 shutil.copy2(entry, copy / entry.name, follow_symlinks=False)
         package.build_package(copy, file)
+
+
+def build_configuration(settings: NodeSettings, module: str, file: Path) -> None:
+    """Write a `.safe` file from the module's edited configuration and scripts alone."""
+    place = module_place(settings, module)
+    with disk(file), tempfile.TemporaryDirectory(prefix="holdfast-package-") as staging:
+        for name in CONFIGURATION:
+            if (place / name).is_dir():
+                shutil.copytree(place / name, Path(staging, module, name), symlinks=True)
+        package.build_package(Path(staging, module), file)
+
+
+def put_configuration(source: Path, place: Path) -> None:
+    """Make the edited configuration and scripts at `place` those of a package; nothing else there changes."""
+    with disk(place):
+        staging = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".new", dir=place.parent))
+        try:
+            package.install_package(source, staging / "module")
+            for name in CONFIGURATION:
+                (staging / "module" / name).mkdir(exist_ok=True)
+                switch_directory(staging / "module" / name, place / name)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _description(place: Path) -> tuple[int, str]:
@@ -153,7 +187,7 @@ def _description(place: Path) -> tuple[int, str]:
 def _check_names(source: Path) -> None:
     for entry in package.list_package(source):
         first = entry.path.parts[0]
-        if first in OURS or first.startswith("."):
+        if is_ours(first):
             raise ConfigError(f"{source}: {first!r} is a name that belongs to the node", hint="conf, bin, or others")
 
 
@@ -208,7 +242,7 @@ def _remove_left(place: Path, fresh: Path, source: Path) -> None:
     """A package without scripts leaves none behind from the one before."""
     brought = {entry.path.parts[0] for entry in package.list_package(source)}
     for entry in place.iterdir():
-        if entry.name not in brought and entry.name not in OURS and entry.is_dir() and not entry.is_symlink():
+        if entry.name not in brought and not is_ours(entry.name) and entry.is_dir() and not entry.is_symlink():
             entry.rename(fresh / f".left-{entry.name}")
 
 

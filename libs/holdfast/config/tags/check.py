@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from holdfast.config.schema import PORT_MAX, TAGS_MAX, Attribute, Kind, Tag, Unit
-from holdfast.config.tags.later import CUSTOM, INTF, IP, MODULE, PING, SPLITBRAIN
+from holdfast.config.schema import PORT_MAX, TAGS_MAX, Attribute, Kind, Tag
+from holdfast.config.tags.custom import CUSTOM
+from holdfast.config.tags.intf import INTF
+from holdfast.config.tags.ip import IP
+from holdfast.config.tags.later import MODULE, SPLITBRAIN
+from holdfast.config.tags.ping import PING
+from holdfast.config.tags.probing import INTERVAL, TIMEOUT
 
 TCP_TO = Tag(
     name="to",
@@ -20,30 +25,8 @@ TCP_TO = Tag(
             dynamic=True,
             meaning="TCP port.",
         ),
-        Attribute(
-            name="interval",
-            kind=Kind.DURATION,
-            unit=Unit.s,
-            resolution=Unit.ms,
-            model_default="10s",
-            default="10s",
-            minimum=1,
-            maximum=86_400,
-            dynamic=True,
-            meaning="Time from one attempt to the next.",
-        ),
-        Attribute(
-            name="timeout",
-            kind=Kind.DURATION,
-            unit=Unit.s,
-            resolution=Unit.ms,
-            model_default="5s",
-            default="5s",
-            minimum=1,
-            maximum=86_400,
-            dynamic=True,
-            meaning="How long one attempt may take.",
-        ),
+        INTERVAL,
+        TIMEOUT,
     ),
 )
 
@@ -59,7 +42,10 @@ TCP = Tag(
             choices=("prim", "second", "both", "pre"),
             default="prim",
             dynamic=True,
-            meaning="Checked between the matching scripts; pre from after prestart until poststop.",
+            meaning=(
+                "Checked between the matching scripts; pre from after prestart until poststop, in any state. "
+                "With the action wait of pre the module stays in WAIT until the first verdict."
+            ),
         ),
         Attribute(
             name="action",

@@ -9,6 +9,10 @@ LANS_MAX = 16
 
 _ADDR = "Address or DNS name as the other nodes see it; IPv6 in square brackets."
 
+_NO_MEMBERSHIP = (
+    "there is no membership service beside the heartbeats of the modules; set pulse and timeout of their <heart>."
+)
+
 NODE = Tag(
     name="node",
     meaning="One node's place on the lan.",
@@ -73,6 +77,8 @@ LANS = Tag(
             model_default="100ms",
             default="100ms",
             minimum=1,
+            same_as_absent=("100", "100ms"),
+            without_effect=_NO_MEMBERSHIP,
             meaning="Interval between membership packets.",
         ),
         Attribute(
@@ -82,6 +88,8 @@ LANS = Tag(
             default="20",
             minimum=1,
             maximum=10_000,
+            same_as_absent=("20",),
+            without_effect=_NO_MEMBERSHIP,
             meaning="Missed packets before a new leader is elected.",
         ),
         Attribute(
@@ -91,6 +99,8 @@ LANS = Tag(
             default="10",
             minimum=1,
             maximum=10_000,
+            same_as_absent=("10",),
+            without_effect=_NO_MEMBERSHIP,
             meaning="Missed packets before a follower is declared offline.",
         ),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.config.schema import Attribute, Kind, Status, Tag, Unit
+from holdfast.config.schema import Attribute, Kind, Tag, Unit
 
 PROCESSES_MAX = 256
 """Monitored processes of one module."""
@@ -48,7 +48,7 @@ PROC = Tag(
             choices=("prim", "both", "pre", "second", "sec"),
             default="prim",
             dynamic=True,
-            meaning="Monitored between the matching scripts.",
+            meaning="Monitored between the matching scripts; pre from after prestart until poststop, in any state.",
         ),
         Attribute(
             name="action",
@@ -57,7 +57,11 @@ PROC = Tag(
             model_default="stopstart",
             default="stopstart",
             dynamic=True,
-            meaning="What a missing process leads to; a handler that fails leads to stopstart.",
+            meaning=(
+                "What a missing process leads to. A handler is run without arguments, while the role goes on; when it "
+                "fails the module does stopstart, when it succeeds and the process stays away it is run again after "
+                "polltimer. It does not count against maxloop."
+            ),
         ),
         Attribute(
             name="start_after",
@@ -94,8 +98,10 @@ PROC = Tag(
             name="restart_services",
             kind=Kind.TEXT,
             dynamic=True,
-            status=Status.LATER,
-            meaning="Services to restart instead of all.",
+            meaning=(
+                'Services to restart instead of all, separated by commas: the scripts get `-Services "A, B"` as last '
+                'arguments. Only with service="yes" and action="restart".'
+            ),
         ),
     ),
 )

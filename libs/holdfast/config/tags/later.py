@@ -6,7 +6,6 @@ from holdfast.config.schema import later_tag
 
 FARM = later_tag("farm", "Membership of a farm module.")
 VHOST = later_tag("vhost", "Another host name for the application.")
-FAILOVER = later_tag("failover", "Failover rules written by hand.")
 
 VIRTUAL_INTERFACE = later_tag("virtual_interface", "An address on a virtual MAC (farm).")
 LOADBALANCING_LIST = later_tag("loadbalancing_list", "Load balancing groups and rules (farm).")
@@ -14,9 +13,5 @@ LOADBALANCING_LIST = later_tag("loadbalancing_list", "Load balancing groups and 
 HEARTBEAT_SERVER = later_tag("server", "Addresses in the module's own file (before 7.2); use a named lan.")
 RFS_FLOW = later_tag("flow", "Replication network in the module's own file (before 7.2); use ident flow.")
 
-PING = later_tag("ping", "Checker that pings an address.")
-INTF = later_tag("intf", "Checker of a network interface.")
-IP = later_tag("ip", "Checker of a local address.")
-CUSTOM = later_tag("custom", "Checker that is an executable of the module.")
 MODULE = later_tag("module", "Checker of another module.")
 SPLITBRAIN = later_tag("splitbrain", "Checker that asks a witness before going alone.")

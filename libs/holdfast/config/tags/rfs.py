@@ -77,6 +77,8 @@ _IMPLEMENTED = (
         kind=Kind.SWITCH,
         model_default="off",
         default="on",
+        same_as_absent=("on",),
+        without_effect="access control lists are always replicated, so that the copies do not differ unseen.",
         meaning="Replicate access control lists.",
     ),
     Attribute(
@@ -96,6 +98,7 @@ _IMPLEMENTED = (
         default="8388608",
         minimum=4096,
         maximum=64 * 1024 * 1024,
+        without_effect="a resync chooses its own packets; limit it with reiallowedbw, widen it with nbrei.",
         meaning="Bytes that one resync packet carries at most.",
     ),
     Attribute(
@@ -123,6 +126,10 @@ _IMPLEMENTED = (
         model_default="100s",
         default="100s",
         minimum=1,
+        without_effect=(
+            "no request times out by itself: a broken link freezes the primary until the secondary is recorded as "
+            "outdated or is lost, which <heart timeout> decides; set that instead."
+        ),
         meaning="Timeout of a replication request, after which the primary goes on alone.",
     ),
     Attribute(
@@ -142,6 +149,8 @@ _IMPLEMENTED = (
         default="1",
         minimum=1,
         maximum=16,
+        same_as_absent=("1",),
+        without_effect="one connection carries the ordered stream; more are not opened. Leave it out.",
         meaning="TCP connections between the nodes; more help on high latency.",
     ),
     Attribute(
@@ -149,6 +158,8 @@ _IMPLEMENTED = (
         kind=Kind.SWITCH,
         model_default="off",
         default="off",
+        same_as_absent=("off",),
+        without_effect="no `_rfs_*` script is called; use the script transition, or start_second and stop_second.",
         meaning="Call the module's `_rfs_*` scripts.",
     ),
 )
@@ -170,20 +181,27 @@ _LATER = (
         status=Status.LATER,
         meaning="Scheduled resync (crontab syntax).",
     ),
+)
+
+_WITHOUT_EFFECT = (
     Attribute(
         name="roflags",
-        kind=Kind.TEXT,
+        kind=Kind.CHOICE,
+        choices=("0x10", "16", "0x10000", "65536", "0x10010", "65552"),
         model_default="0x10",
         same_as_absent=("0x10", "16"),
-        status=Status.LATER,
-        meaning="Windows: log (0x10) or stop on (0x10000) foreign writes on the secondary; refused here anyway.",
+        without_effect="nothing but replication can write on the secondary: foreign writes are refused, not noticed.",
+        meaning="Windows: log (0x10) or stop on (0x10000) foreign writes on the secondary.",
     ),
     Attribute(
         name="allocthreshold",
         kind=Kind.INTEGER,
+        minimum=0,
+        maximum=1_000_000,
         model_default="0",
         same_as_absent=("0",),
-        status=Status.LATER,
+        without_effect="no request times out on a big file, and the space that the application reserves is reserved on "
+        "both nodes; leave it out.",
         meaning="Windows: preallocate big files on the secondary from this size in GB.",
     ),
     Attribute(
@@ -192,7 +210,7 @@ _LATER = (
         model_default="off",
         same_as_absent=("off",),
         dynamic=True,
-        status=Status.LATER,
+        without_effect="the progress of a resync stands in `holdfast state --json`; leave it out.",
         meaning="Detailed resync log.",
     ),
 )
@@ -210,7 +228,11 @@ _IGNORED = (
         "Zone size of the model's change bitmap; changes are recorded as exact ranges.",
         model_default="= reipacketsize",
     ),
-    ignored("iotimeout", "Windows only; locktimeout and sendtimeout bound a request.", model_default="300s"),
+    ignored(
+        "iotimeout",
+        "Windows only; no request times out by itself, the heartbeats decide whether the peer is lost.",
+        model_default="300s",
+    ),
     ignored(
         "namespacepolicy",
         "A resync always goes by difference and resumes, as policy 4 of the model asks.",
@@ -226,6 +248,6 @@ _IGNORED = (
 RFS = Tag(
     name="rfs",
     meaning="Replication of directories from the primary to the secondary.",
-    attributes=(*_IMPLEMENTED, *_LATER, *_IGNORED),
+    attributes=(*_IMPLEMENTED, *_LATER, *_WITHOUT_EFFECT, *_IGNORED),
     children=(REPLICATED, RFS_FLOW),
 )

@@ -19,7 +19,10 @@ VAR = Tag(
 
 USER = Tag(
     name="user",
-    meaning="Run the module's scripts; without this tag no script runs at all.",
+    meaning=(
+        "Run the module's scripts; without this tag no script runs at all. "
+        "Scripts other than stop scripts may take 600s, those of a configuration 300s."
+    ),
     attributes=(
         Attribute(
             name="nicestoptimeout",
@@ -58,7 +61,7 @@ USER = Tag(
             minimum=1,
             maximum=4 * 1024 * 1024,
             dynamic=True,
-            meaning="Limit in KB; logs over it are truncated when the module starts.",
+            meaning="Limit in KB of the output kept of one run.",
         ),
     ),
     children=(VAR,),

@@ -11,7 +11,12 @@ VIRTUAL_ADDR = Tag(
     minimum=1,
     maximum=TAGS_MAX,
     attributes=(
-        Attribute(name="addr", kind=Kind.LITERAL_ADDRESS, required=True, meaning="IPv4 or IPv6 address."),
+        Attribute(
+            name="addr",
+            kind=Kind.ADDRESS,
+            required=True,
+            meaning="IPv4 or IPv6 address, or a host name, which is looked up when the configuration is applied.",
+        ),
         Attribute(
             name="where",
             kind=Kind.CHOICE,
@@ -25,7 +30,10 @@ VIRTUAL_ADDR = Tag(
             kind=Kind.SWITCH,
             model_default="on",
             default="on",
-            meaning="Watch that the address is there (resource ip.<addr>).",
+            meaning=(
+                "Watch that the address is there, and that nobody else answers for it (resource ip.<addr>): when it "
+                "stays away the module restarts (rule ip_failure)."
+            ),
         ),
         Attribute(
             name="netmask",
@@ -70,7 +78,10 @@ INTERFACE = Tag(
             kind=Kind.SWITCH,
             model_default="on",
             default="on",
-            meaning="Watch the interface (resource intf.<network>).",
+            meaning=(
+                "Watch the interface (resource intf.<name>, or intf.<addr> for each address of an interface without a "
+                "name): while it is down, or without carrier, the module waits (rule interface_failure)."
+            ),
         ),
         Attribute(
             name="arpreroute",

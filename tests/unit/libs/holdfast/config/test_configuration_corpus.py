@@ -75,9 +75,7 @@ def test_smallest_module_has_our_defaults() -> None:
     assert config.service.boot is BootPolicy.IGNORE
     assert (config.service.maxloop, config.service.loop_interval_s) == (3, 86_400)
     assert (config.replication, config.user, config.processes) == (None, None, ())
-    assert [warning.partition(": ")[2] for warning in config.warnings] == [
-        "without <user> no script of the module runs"
-    ]
+    assert config.warnings == ()
 
 
 def test_module_as_published_keeps_its_explicit_values_and_old_units() -> None:
@@ -93,7 +91,20 @@ def test_module_as_published_keeps_its_explicit_values_and_old_units() -> None:
             excluded_names=(NamePattern(pattern="^pg_stat_tmp$", inverted=False),),
         ),
     )
-    assert [warning.split("'")[1] for warning in config.warnings] == ["permanent_arp", "mountover"]
+    assert [" ".join(warning.split(" ")[1:3]) for warning in config.warnings] == [
+        "attribute 'permanent_arp'",
+        "attribute 'mountover'",
+        'acl="off" of',
+    ]
+
+
+def test_value_without_effect_is_warned_of_with_its_place_and_what_to_do() -> None:
+    config = module("everything.xml")
+    (said,) = (warning for warning in config.warnings if "nbremconn" in warning)
+    assert said.startswith('everything.xml:25:44: nbremconn="4" of <rfs> has no effect: ')
+    assert said.endswith("Leave it out.")
+    assert config.replication is not None
+    assert config.replication.connections == 4, "the value is still read and checked"
 
 
 def test_every_attribute_of_the_service_arrives() -> None:

@@ -48,7 +48,7 @@ def test_counter_never_grows_beyond_maxloop() -> None:
 @pytest.mark.parametrize(
     ("name", "action", "asked"),
     [
-        ("proc.postgres", "", Action.STOPSTART),
+        ("proc.postgres", "stopstart", Action.STOPSTART),
         ("proc.postgres", "restart", Action.RESTART),
         ("tcp.web", "", Action.RESTART),
         ("intf.10.0.0.0", "", Action.WAIT),
