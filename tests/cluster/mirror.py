@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -145,14 +145,14 @@ class Mirror:
         return {path.name: path.read_bytes() for path in root.iterdir() if path.is_file()}
 
 
-def write_module(folder: Path, configuration: str) -> None:
-    """Lay the module out as a package's folder."""
+def write_module(folder: Path, configuration: str, programs: Mapping[str, str] | None = None) -> None:
+    """Lay the module out as a package's folder. programs: what is in its `bin`, instead of the usual application."""
     (folder / "conf").mkdir(parents=True)
     (folder / "bin").mkdir()
     (folder / "conf/userconfig.xml").write_text(configuration)
     words = {"port": PORT, "python": "/usr/bin/env python3"}
-    (folder / "bin/webserver.py").write_text(SERVER % words)
-    for name, text in (("start_prim", START % words), ("stop_prim", STOP)):
+    usual = {"webserver.py": SERVER % words, "start_prim": START % words, "stop_prim": STOP}
+    for name, text in (programs or usual).items():
         (folder / "bin" / name).write_text(text)
         (folder / "bin" / name).chmod(0o755)
 
@@ -167,9 +167,11 @@ def cluster_xml(lab: Lab) -> str:
 
 
 @contextmanager
-def mirror(name: str, folder: Path, *, configuration: str | None = None) -> Iterator[Mirror]:
+def mirror(
+    name: str, folder: Path, *, configuration: str | None = None, programs: Mapping[str, str] | None = None
+) -> Iterator[Mirror]:
     """Make a lab, the module configured on both nodes, node1 PRIM and node2 SECOND; end it afterwards."""
-    write_module(folder / "module", configuration or userconfig())
+    write_module(folder / "module", configuration or userconfig(), programs)
     (folder / "cluster.key").write_text("5eed" * 16)
     with Lab.create(name, nodes=2, lans=2, command=("holdfast", "node", "run")) as lab:
         cluster = Mirror(lab)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.checkers.core import Health, Look, Policy, Value, is_doubtful, judge
+from services.checkers.core import Health, Look, Policy, Value, is_doubtful, is_recovering, judge
 
 PASSED, FAILED, PROVED = Look.PASSED, Look.FAILED, Look.PROVED_DOWN
 INIT, UP, DOWN = Value.INIT, Value.UP, Value.DOWN
@@ -19,6 +19,13 @@ TABLE: list[tuple[Policy, list[tuple[int, Look]], list[Value]]] = [
     (Policy(settle_ms=10), [(5, FAILED), (14, FAILED), (15, FAILED)], [INIT, INIT, DOWN]),
     (Policy(settle_ms=10), [(5, PROVED), (14, PASSED), (14, FAILED)], [INIT, UP, DOWN]),
     (Policy(failures=3, settle_ms=10), [(0, FAILED), (20, FAILED), (30, FAILED)], [INIT, INIT, DOWN]),
+    (
+        Policy(recover_ms=10),
+        [(0, PASSED), (1, PROVED), (2, PASSED), (11, PASSED), (12, PASSED)],
+        [UP, DOWN, DOWN, DOWN, UP],
+    ),
+    (Policy(recover_ms=10), [(0, PROVED), (1, PASSED), (6, FAILED), (12, PASSED), (22, PASSED)], [DOWN] * 4 + [UP]),
+    (Policy(recover_ms=10), [(0, FAILED), (500, PASSED)], [DOWN, DOWN]),
 ]
 
 
@@ -38,3 +45,11 @@ def test_doubt_is_between_the_first_failure_and_down() -> None:
     once = judge(up, FAILED, 1, policy)
     twice = judge(once, FAILED, 2, policy)
     assert [is_doubtful(health) for health in (Health(), up, once, twice)] == [False, False, True, False]
+
+
+def test_recovery_is_from_the_first_success_to_up() -> None:
+    policy = Policy(recover_ms=10)
+    down = judge(Health(), PROVED, 0, policy)
+    well = judge(down, PASSED, 1, policy)
+    up = judge(well, PASSED, 11, policy)
+    assert [is_recovering(health) for health in (Health(), down, well, up)] == [False, False, True, False]

@@ -6,15 +6,13 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
+from holdfast.links.model import Address, Held, Interface, is_present
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.vip.core import is_present, own_leftovers, plan
+from services.vip.core import own_leftovers, plan
 from services.vip.core.model import (
     AddAddress,
-    Address,
-    Held,
-    Interface,
     Observed,
     Operation,
     Owned,
@@ -166,7 +164,7 @@ def test_an_address_of_ours_on_the_wrong_interface_moves() -> None:
 def test_an_ipv6_address_that_failed_detection_is_taken_again() -> None:
     """The kernel would leave it unusable for ever."""
     failed = changed(BARE, "eth0", lambda present: (*present, held("fd00::50/64", ours=True, usable=False)))
-    assert not is_present(VIP6, failed)
+    assert not is_present(VIP6, failed.interfaces)
     assert kinds(plan([Wanted(address=VIP6)], failed))[:2] == ["RemoveAddress", "AddAddress"]
 
 
@@ -222,6 +220,6 @@ def test_a_plan_carried_out_leaves_nothing_to_do(first: list[Wanted], second: li
         after = carried_out(partly, two.operations)
         again = plan(second, after, owned=two.owned, former_routes=two.routes)
         assert again.operations == ()
-        assert all(is_present(want.address, after) for want in second)
+        assert all(is_present(want.address, after.interfaces) for want in second)
         foreign = [each for face in after.interfaces for each in face.addresses if not each.is_ours]
         assert foreign == [each for face in BARE.interfaces for each in face.addresses]
