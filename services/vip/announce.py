@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import itertools
 import logging
-import socket
-import struct
 import time
 from collections.abc import Callable
 
-from services.vip import frames
-from services.vip.core.model import Address, Interface
+from holdfast.links import frames
+from holdfast.links.model import Address, Interface
+from holdfast.netlink.packet import packet_socket
 
 log = logging.getLogger("holdfast.vip")
 
@@ -23,10 +20,6 @@ within a second."""
 FRAMES_PER_READ_MAX = 64
 CONFLICT_KEPT_S = 30.0
 """How long a claim of another owner counts after it was last heard."""
-SO_ATTACH_FILTER = 26
-"""asm-generic/socket.h."""
-SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_ALLMULTI = 263, 1, 2
-"""linux/socket.h, linux/if_packet.h."""
 
 
 class Announcer:
@@ -38,7 +31,7 @@ class Announcer:
         self.address = address
         self._on_conflict = on_conflict
         self._loop = asyncio.get_running_loop()
-        self._socket = _packet_socket(interface, address)
+        self._socket = packet_socket(interface, address)
         self._loop.add_reader(self._socket.fileno(), self._read)
         self._task: asyncio.Task[None] | None = None
         self._other: tuple[bytes, float] | None = None
@@ -107,23 +100,3 @@ class Announcer:
         if self.conflict != was:
             self._on_conflict()
             self._loop.call_later(CONFLICT_KEPT_S + 1, self._on_conflict)
-
-
-def _packet_socket(interface: Interface, address: Address) -> socket.socket:
-    protocol = frames.ETH_P_ARP if address.version == 4 else frames.ETH_P_IPV6
-    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
-    try:
-        program = b"".join(struct.pack("=HBBI", *step) for step in frames.filter_program(address))
-        buffer = ctypes.create_string_buffer(program, len(program))
-        made.setsockopt(
-            socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
-        )
-        with contextlib.suppress(OSError):
-            # IPv6: advertisements to all nodes are heard anyway; this makes sure on filtering network cards.
-            membership = struct.pack("=iHH8s", interface.index, PACKET_MR_ALLMULTI, 0, b"")
-            made.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)
-        made.bind((interface.name, protocol))
-    except OSError:
-        made.close()
-        raise
-    return made

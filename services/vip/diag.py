@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from services.vip.core.model import Address
+from holdfast.links.model import Address
 
 log = logging.getLogger("holdfast.vip")
 

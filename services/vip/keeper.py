@@ -11,15 +11,14 @@ from typing import assert_never
 from holdfast.errors import EnvironmentFaultError
 from holdfast.events.module import AddressesReported, HoldAddresses, VirtualAddress
 from holdfast.ids import ModuleId
+from holdfast.links.model import Address, Interface, is_present, parse
 
 from services.vip.announce import Announcer
-from services.vip.core import is_present, own_leftovers, parse, plan
+from services.vip.core import own_leftovers, plan
 from services.vip.core.model import (
     AddAddress,
-    Address,
     Announce,
     ForgetNeighbour,
-    Interface,
     Observed,
     Operation,
     Owned,
@@ -214,7 +213,7 @@ class Keeper:
         present = tuple(
             text
             for text, address in named
-            if address is not None and is_present(address, observed) and (order.held or address in mine)
+            if address is not None and is_present(address, observed.interfaces) and (order.held or address in mine)
         )
         conflicts = {
             str(announcer.address): announcer.conflict

@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import errno
 from collections.abc import AsyncIterator
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any, Protocol
 
 from holdfast.errors import EnvironmentFaultError
+from holdfast.links.model import OWN_PROTOCOL
+from holdfast.netlink.changes import LinkChanges
+from holdfast.netlink.links import read_interfaces
 from pyroute2 import AsyncIPRoute  # type: ignore[import-untyped]
 from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
 
 from services.vip.core.model import (
-    OWN_PROTOCOL,
     AddAddress,
     ForgetNeighbour,
-    Held,
-    Interface,
     Observed,
     RemoveAddress,
     Route,
     SetRoute,
 )
 
-IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
-RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
-"""Groups of netlink(7), linux/rtnetlink.h."""
-IFA_F_NODAD, IFA_F_NOPREFIXROUTE, IFA_F_TENTATIVE, IFA_F_DADFAILED = 0x02, 0x200, 0x40, 0x08
-"""linux/if.h, linux/if_addr.h."""
+IFA_F_NODAD, IFA_F_NOPREFIXROUTE = 0x02, 0x200
+"""linux/if_addr.h."""
 FOREVER = 0xFFFFFFFF
 MAIN_TABLE, UNICAST = 254, 1
 """RT_TABLE_MAIN, RTN_UNICAST: linux/rtnetlink.h."""
 AF_INET6 = 10
-ETHERNET = 1
-"""ARPHRD_ETHER, linux/if_arp.h."""
 ALREADY_SO = {
     AddAddress: {errno.EEXIST},
     RemoveAddress: {errno.EADDRNOTAVAIL, errno.ENODEV},
@@ -64,18 +59,12 @@ class NetlinkKernel:
         self._route = route
 
     async def observe(self, *, with_routes: bool) -> Observed:
-        addresses: dict[int, list[Held]] = {}
-        async for message in await self._route.get_addr():
-            addresses.setdefault(message["index"], []).append(_held(message))
-        interfaces = [
-            _interface(message, tuple(addresses.get(message["index"], ())))
-            async for message in await self._route.get_links()
-        ]
+        interfaces = await read_interfaces(self._route)
         routes: list[Route] = []
         if with_routes:
             found = await self._route.get_routes(table=MAIN_TABLE)
             routes = [_route(message) async for message in found if _is_plain(message)]
-        return Observed(interfaces=tuple(interfaces), routes=tuple(routes))
+        return Observed(interfaces=interfaces, routes=tuple(routes))
 
     async def apply(self, operation: KernelOperation) -> None:
         try:
@@ -98,11 +87,9 @@ class NetlinkKernel:
                 raise EnvironmentFaultError(f"{_describe(operation)}: {error}") from error
 
     async def changes(self) -> AsyncIterator[None]:
-        async with AsyncIPRoute() as monitor:
-            await monitor.bind(groups=RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
+        with LinkChanges() as changes:
             while True:
-                async for _ in monitor.get():
-                    pass
+                await changes.wait()
                 yield
 
     async def _add(self, operation: AddAddress) -> None:
@@ -140,28 +127,6 @@ class NetlinkKernel:
         if route.priority:
             wanted["priority"] = route.priority
         await self._route.route("replace", **wanted)
-
-
-def _held(message: Any) -> Held:
-    text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-    flags = message.get_attr("IFA_FLAGS") or message["flags"]
-    return Held(
-        on_link=ip_interface(f"{text}/{message['prefixlen']}"),
-        is_ours=message.get_attr("IFA_PROTO") == OWN_PROTOCOL,
-        is_usable=not flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED),
-    )
-
-
-def _interface(message: Any, addresses: tuple[Held, ...]) -> Interface:
-    hardware = message.get_attr("IFLA_ADDRESS") or ""
-    return Interface(
-        index=message["index"],
-        name=message.get_attr("IFLA_IFNAME"),
-        is_up=bool(message["flags"] & IFF_UP),
-        has_carrier=bool(message["flags"] & IFF_LOWER_UP),
-        hardware=bytes.fromhex(hardware.replace(":", "")) if message["ifi_type"] == ETHERNET else b"",
-        addresses=addresses,
-    )
 
 
 def _is_plain(message: Any) -> bool:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 
 from holdfast.events.envelope import NODE_SCOPE, Envelope
 from holdfast.events.module import AddressesReported, HoldAddresses
 from holdfast.ids import ModuleId
 from holdfast.service.context import Context
 from holdfast.service.ending import node_is_ending
+from holdfast.service.priority import prefer_for_takeover
 from holdfast.service.run import ready
 from holdfast.telemetry import is_trace
 from pyroute2 import AsyncIPRoute  # type: ignore[import-untyped]
@@ -25,16 +24,13 @@ log = logging.getLogger("holdfast.vip")
 UNCLAIMED_S = 45.0
 """How long after a start addresses of modules that give no order stay. The state machine repeats its orders within a
 second of its own start; a node on which it cannot be kept alive is given up by the supervisor after 30 s."""
-NICE = -15
-"""Clients wait for this service in a takeover, often on a machine whose application just started at full speed."""
 SETTLE_S = 0.002
 """Changes seen in the kernel come in groups; one look after the group is enough."""
 
 
 async def serve(context: Context) -> None:
     """Run until `context.stopping`. When the node ends, let go of everything; on a mere restart keep it."""
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    prefer_for_takeover()
     async with AsyncIPRoute() as route:
         shell = Shell(context, NetlinkKernel(route))
         await context.on_order(HoldAddresses, shell.obey)

@@ -17,7 +17,6 @@ Step = Callable[[Body], Body]
 """Makes a payload of one version into one of the next. May raise KeyError, TypeError or ValueError for rubbish."""
 
 
-
 def _watch_resources_2(body: Body) -> Body:
     """Version 2 names more kinds of watches; an order of version 1 has none of these."""
     return {**body, "ping": [], "interfaces": [], "addresses": [], "custom": []}

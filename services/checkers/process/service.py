@@ -13,7 +13,9 @@ import time
 from types import TracebackType
 
 from holdfast.events.module import ProcessWatch
+from holdfast.ids import ModuleId
 from holdfast.service.context import Context
+from holdfast.service.priority import prefer_for_takeover
 
 from services.checkers.core import Health, Look, Policy, judge
 from services.checkers.process.matching import Seen, is_right
@@ -33,10 +35,6 @@ HELD_MAX = 64
 HELD_MAX_EVER = 1024
 
 POLICY = Policy(failures=1, settle_ms=SETTLE_MS)
-
-
-def resource(watch: ProcessWatch) -> str:
-    return f"proc.{watch.name}"
 
 
 class Held:
@@ -134,9 +132,10 @@ async def _until_look(held: Held, watch: ProcessWatch, pause: float) -> None:
 
 async def serve(context: Context) -> None:
     table = ProcessTable()
+    prefer_for_takeover()
 
-    async def watcher(watch: ProcessWatch, say: Say) -> None:
+    async def watcher(_module: ModuleId, watch: ProcessWatch, say: Say) -> None:
         await watch_processes(watch, say, table)
 
-    checker = Checker[ProcessWatch](context, part=lambda order: order.processes, resource=resource, watcher=watcher)
+    checker = Checker[ProcessWatch](context, part=lambda order: order.processes, watcher=watcher)
     await serve_checker(context, checker)

@@ -7,6 +7,7 @@ import contextlib
 import time
 
 from holdfast.events.module import TcpWatch
+from holdfast.ids import ModuleId
 from holdfast.service.context import Context
 
 from services.checkers.core import Health, Look, Policy, Value, is_doubtful, judge
@@ -18,10 +19,6 @@ CONFIRM_MS = 200
 SETTLE_LOOK_MS = 250
 INTERVAL_MS_MIN = 10
 TIMEOUT_MS_MIN = 10
-
-
-def resource(watch: TcpWatch) -> str:
-    return f"tcp.{watch.ident}"
 
 
 async def look_once(watch: TcpWatch) -> Look:
@@ -48,7 +45,7 @@ def pause_ms(health: Health, watch: TcpWatch) -> int:
     return min(interval_ms, CONFIRM_MS if health.value is Value.UP else SETTLE_LOOK_MS)
 
 
-async def watch_port(watch: TcpWatch, say: Say) -> None:
+async def watch_port(_module: ModuleId, watch: TcpWatch, say: Say) -> None:
     """Look for ever; the first look is at once, and an application that opens its port late has one interval for it."""
     policy = Policy(failures=FAILURES, settle_ms=watch.interval_ms)
     health = Health()
@@ -60,5 +57,5 @@ async def watch_port(watch: TcpWatch, say: Say) -> None:
 
 
 async def serve(context: Context) -> None:
-    checker = Checker[TcpWatch](context, part=lambda order: order.tcp, resource=resource, watcher=watch_port)
+    checker = Checker[TcpWatch](context, part=lambda order: order.tcp, watcher=watch_port)
     await serve_checker(context, checker)

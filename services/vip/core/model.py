@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 
-Address = IPv4Address | IPv6Address
+from holdfast.links.model import Address, Interface
+
 Network = IPv4Network | IPv6Network
-AddressOnLink = IPv4Interface | IPv6Interface
-"""An address with the length of its network's prefix."""
-
-OWN_PROTOCOL = 72
-"""IFA_PROTO of addresses added by this service (linux/if_addr.h: from 4 on free); kernels before 5.18 drop it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,27 +31,6 @@ class Owned:
     address: Address
     prefix: int
     interface: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
-    """An address observed on an interface. is_ours: the kernel says that it was added by this service."""
-
-    on_link: AddressOnLink
-    is_ours: bool = False
-    is_usable: bool = True
-    """False while an IPv6 address is tentative, or for good when duplicate address detection failed."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Interface:
-    index: int
-    name: str
-    is_up: bool
-    hardware: bytes
-    """Six bytes of an Ethernet address, empty for interfaces without one."""
-    addresses: tuple[Held, ...] = ()
-    has_carrier: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

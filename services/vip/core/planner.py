@@ -12,15 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_interface
+
+from holdfast.links.model import Address, Held, Interface, find
 
 from services.vip.core.model import (
     AddAddress,
-    Address,
     Announce,
     ForgetNeighbour,
-    Held,
-    Interface,
     Observed,
     Operation,
     Owned,
@@ -52,7 +51,7 @@ def plan(
     keep: list[Owned] = []
     for want, interface, prefix in places:
         operations += _take(want, interface, prefix)
-        held = _find(interface, want.address)
+        held = find(interface, want.address)
         if held is None or held.is_ours or (interface.name, want.address) in recorded:
             length = prefix if held is None else held.on_link.network.prefixlen
             keep.append(Owned(address=want.address, prefix=length, interface=interface.name))
@@ -83,20 +82,6 @@ def own_leftovers(observed: Observed) -> tuple[Owned, ...]:
         for held in interface.addresses
         if held.is_ours
     )
-
-
-def is_present(address: Address, observed: Observed) -> bool:
-    """Whether this node holds the address in a state in which it can be used."""
-    held = (_find(interface, address) for interface in observed.interfaces)
-    return any(found is not None and found.is_usable for found in held)
-
-
-def parse(text: str) -> Address | None:
-    """Return the address in `text`, or None when it is none."""
-    try:
-        return ip_address(text)
-    except ValueError:
-        return None
 
 
 def _place_all(wanted: tuple[Wanted, ...], observed: Observed) -> tuple[list[tuple[Wanted, Interface, int]], list[str]]:
@@ -142,12 +127,8 @@ def _network_prefix(interface: Interface, address: Address) -> int:
     )
 
 
-def _find(interface: Interface, address: Address) -> Held | None:
-    return next((held for held in interface.addresses if held.on_link.ip == address), None)
-
-
 def _take(want: Wanted, interface: Interface, prefix: int) -> Iterator[Operation]:
-    held = _find(interface, want.address)
+    held = find(interface, want.address)
     if held is not None and held.is_usable:
         return
     if held is not None:

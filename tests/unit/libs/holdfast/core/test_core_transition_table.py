@@ -87,6 +87,4 @@ def test_wishes_that_stop_give_scripts_the_models_action_words() -> None:
 
 def test_generated_page_is_fresh() -> None:
     page = ROOT / "docs" / "state-machine.md"
-    assert page.read_text(encoding="utf-8") == render(), (
-        "run: python -m holdfast.core.document"
-    )
+    assert page.read_text(encoding="utf-8") == render(), "run: python -m holdfast.core.document"

@@ -1,0 +1,1 @@
+"""Checker `custom`: programs of modules that assign their resources themselves."""

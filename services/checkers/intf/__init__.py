@@ -1,0 +1,1 @@
+"""Checker `intf`: is a network interface up, with carrier."""

@@ -1,0 +1,1 @@
+"""Checker `ip`: has this node, and nobody else, an address."""

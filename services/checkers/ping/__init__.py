@@ -1,0 +1,1 @@
+"""Checker `ping`: does an address answer echo requests."""
