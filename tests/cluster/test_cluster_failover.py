@@ -90,7 +90,8 @@ def test_replication_cut_then_primary_killed_loses_nothing(cluster: Mirror, tmp_
     with file_workload(cluster, "node1", tmp_path / "record", seed=4) as workload:
         wait_progress(cluster, workload, 100)
         cluster.lab.cut("node2", lan="lan2")
-        cluster.wait_role("node1", "ALONE")
+        # Far less than TCP's own patience, far more than the heartbeat's: applications wait until then.
+        cluster.wait_role("node1", "ALONE", timeout_s=20)
         wait_progress(cluster, workload, 100)
         cluster.node("node1").kill()
     time.sleep(2)  # the time in which a wrong takeover would happen

@@ -188,7 +188,7 @@ def _replication(section: Section) -> ReplicationSettings:
         resync_workers=section.integer("nbrei"),
         resync_packet_bytes=section.integer("reipacketsize"),
         resync_bandwidth_kib_s=section.optional_integer("reiallowedbw"),
-        send_timeout_s=section.seconds("sendtimeout"),
+        send_timeout_s=section.optional_seconds("sendtimeout"),
         lock_timeout_s=section.seconds("locktimeout"),
         resync_timeout_s=section.seconds("reitimeout"),
         connections=section.integer("nbremconn"),

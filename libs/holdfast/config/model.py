@@ -275,7 +275,7 @@ class ReplicationSettings:
     """`reipacketsize`"""
     resync_bandwidth_kib_s: int | None
     """`reiallowedbw`; None is unlimited."""
-    send_timeout_s: int
+    send_timeout_s: int | None
     lock_timeout_s: int
     resync_timeout_s: int
     connections: int

@@ -88,6 +88,11 @@ class Section:
         """A duration that must be there."""
         return self.integer(name) // Unit.ms
 
+    def optional_seconds(self, name: str) -> int | None:
+        """A duration, or None when it is left out and has no default."""
+        value = self.optional_integer(name)
+        return None if value is None else value // Unit.s
+
     def seconds(self, name: str) -> int:
         """A duration that must be there."""
         return self.integer(name) // Unit.s

@@ -34,6 +34,8 @@ SCRIPT_LOG_BYTES_MAX = 1 << 20
 """Output kept of one script run when the configuration does not say."""
 STOP_TIMEOUT_MS = 300_000
 """Without `user` no script runs; the model's default stands for the limit of none."""
+SEND_TIMEOUT_MS_MIN = 1000
+"""TCP repeats a lost segment after 200 ms, then 400 ms: below a second one lost packet could break the link."""
 SOURCE = "safeconf.xml"
 CLUSTER_SOURCE = "cluster.xml"
 
@@ -145,7 +147,7 @@ def _replication(config: ModuleConfig, flow: HeartbeatLink, port: int, key_file:
         connections=rfs.connections,
         resync_readers=rfs.resync_workers,
         resync_bytes_per_second=(rfs.resync_bandwidth_kib_s or 0) * 1024,
-        send_timeout_ms=rfs.send_timeout_s * 1000,
+        send_timeout_ms=_send_timeout_ms(rfs, flow),
         resync_timeout_ms=rfs.resync_timeout_s * 1000,
     )
     return ReplicationLink(
@@ -155,6 +157,13 @@ def _replication(config: ModuleConfig, flow: HeartbeatLink, port: int, key_file:
         port=port,
         key_file=key_file,
     )
+
+
+def _send_timeout_ms(rfs: model.ReplicationSettings, flow: HeartbeatLink) -> int:
+    """How long data may be on their way: when nothing else was asked for, as long as silence of the same network."""
+    if rfs.send_timeout_s is not None:
+        return rfs.send_timeout_s * 1000
+    return max(flow.timeout_ms, SEND_TIMEOUT_MS_MIN)
 
 
 def _directory(directory: model.ReplicatedDirectory) -> replication.ReplicatedDirectory:

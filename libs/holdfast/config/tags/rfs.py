@@ -115,9 +115,12 @@ _IMPLEMENTED = (
         kind=Kind.DURATION,
         unit=Unit.s,
         model_default="30s",
-        default="30s",
+        default_note="the timeout of the flow heartbeat, at least 1s",
         minimum=1,
-        meaning="TCP send timeout, after which the primary goes on alone.",
+        meaning=(
+            "How long the secondary's network may leave data unconfirmed before the replication link counts as "
+            "broken; applications wait meanwhile, then the primary goes on alone."
+        ),
     ),
     Attribute(
         name="locktimeout",
