@@ -18,6 +18,7 @@ from holdfast.events.module import (
     CommandRefused,
     CommandRequested,
     ModuleOpened,
+    ResourceReported,
     ScriptFinished,
     ServiceStarted,
     StateChanged,
@@ -231,6 +232,12 @@ class ModuleRunner:
     def _project(self, before: State, after: State, envelope: Envelope[object]) -> None:
         at_ns, cause = envelope.at_wall_ns, envelope.id
         resources = resources_of(after)
+        said = envelope.payload
+        if isinstance(said, ResourceReported) and resources.get(said.resource, (said.value,))[0] != said.value:
+            # A transition that the report sets going may have its checker judged anew at once; it was reported still.
+            self.journal.project(
+                ResourceAssigned(resource=said.resource, value=said.value, by=said.by, wall_ns=at_ns, cause=cause)
+            )
         for name, (value, by) in differing(self._resources, resources).items():
             self.journal.project(ResourceAssigned(resource=name, value=value, by=by, wall_ns=at_ns, cause=cause))
         self._resources = resources

@@ -103,8 +103,10 @@ def tell(cluster: Mirror, node: str, resource: str, since_wall_ns: int) -> None:
     mine = sorted(at for at, what in values if (what["resource"], what["value"]) == (resource, "down"))
     down = next((at for at in mine if at > since_wall_ns), None)
     first, state = min(((at, what) for at, what in states if at > since_wall_ns), key=lambda each: each[0])
-    seen = f"down after {(down - since_wall_ns) / 1e6:.1f} ms" if down is not None else "down (not in its history)"
-    print(f"{resource} {seen}, {state['role']} {state['status']} after {(first - since_wall_ns) / 1e6:.1f} ms")
+    assert down is not None, f"{resource} acted, and its history has no down since then"
+    print(
+        f"{resource} down after {(down - since_wall_ns) / 1e6:.1f} ms, {state['role']} {state['status']} after {(first - since_wall_ns) / 1e6:.1f} ms"
+    )
 
 
 def told(cluster: Mirror, node: str, path: str) -> list[tuple[int, dict[str, str]]]:
