@@ -104,9 +104,8 @@ def tell(cluster: Mirror, node: str, resource: str, since_wall_ns: int) -> None:
     down = next((at for at in mine if at > since_wall_ns), None)
     first, state = min(((at, what) for at, what in states if at > since_wall_ns), key=lambda each: each[0])
     assert down is not None, f"{resource} acted, and its history has no down since then"
-    print(
-        f"{resource} down after {(down - since_wall_ns) / 1e6:.1f} ms, {state['role']} {state['status']} after {(first - since_wall_ns) / 1e6:.1f} ms"
-    )
+    took_ms, moved_ms = (down - since_wall_ns) / 1e6, (first - since_wall_ns) / 1e6
+    print(f"{resource} down after {took_ms:.1f} ms, {state['role']} {state['status']} after {moved_ms:.1f} ms")
 
 
 def told(cluster: Mirror, node: str, path: str) -> list[tuple[int, dict[str, str]]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +33,8 @@ from services.rfs.syncing import Syncing
 
 COLLAPSE, INSERT = 8, 32
 BLOCK = 4096
+UMASK = 0o027
+"""Of the callers. A worker's thread sets it for itself; here that is this process, which `umask` puts right again."""
 OWNER = (os.getuid(), os.getgid())
 Handler = Callable[[FileSystem, Request], int]
 
@@ -264,9 +266,12 @@ CASES: dict[str, tuple[Handler, Callable[[Worker], Request]]] = {
     "link": (names.make_link, lambda worker: worker.request(1, abi.LINK_IN.pack(worker.held["a"]) + b"c\0")),
     "create": (
         names.create,
-        lambda worker: worker.request(1, abi.CREATE_IN.pack(os.O_RDWR | os.O_CREAT, 0o100644, 0, 0) + b"c\0"),
+        lambda worker: worker.request(1, abi.CREATE_IN.pack(os.O_RDWR | os.O_CREAT, 0o100644, UMASK, 0) + b"c\0"),
     ),
-    "make a directory": (names.make_directory, lambda worker: worker.request(1, abi.MKDIR_IN.pack(0o755, 0) + b"c\0")),
+    "make a directory": (
+        names.make_directory,
+        lambda worker: worker.request(1, abi.MKDIR_IN.pack(0o755, UMASK) + b"c\0"),
+    ),
     "remove a directory": (names.remove_directory, lambda worker: worker.request(1, b"d\0")),
     "collapse": (
         files.fallocate,
@@ -277,6 +282,13 @@ CASES: dict[str, tuple[Handler, Callable[[Worker], Request]]] = {
         lambda worker: worker.request(worker.held["a"], abi.FALLOCATE_IN.pack(1, 0, BLOCK, INSERT, 0)),
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    before = os.umask(UMASK)
+    yield
+    os.umask(before)
 
 
 def carried_out(place: Path, case: str, due: int) -> tuple[Worker, bool]:
