@@ -27,6 +27,7 @@ from holdfast.core.condition import (
     Word,
 )
 from holdfast.core.rule import IMPLICIT_WAKEUP, RULE_ACTIONS, Origin, Rule
+from holdfast.core.rules import OBSERVED_CLASSES
 from holdfast.events.module import Action
 from holdfast.failover.source import RuleSource
 
@@ -37,8 +38,6 @@ LABEL_CHARS_MAX = NAME_CHARS_MAX + 2
 
 FUNCTIONS = ("cluster",)
 ACTION_WORDS = tuple(action.value for action in RULE_ACTIONS)
-ENGINE_CLASSES = frozenset({"rfs", "state", "heart", "heartbeat", "heartbeatlocaladdr", "usersetting", "vip"})
-"""Classes whose values are observed by the engine itself; no rule may declare them."""
 
 _OPERAND = re.compile(
     r"(?:(?P<side>local|remote)\s*\.\s*)?(?P<prefix>0/1|0|1)?\s*(?P<name>[A-Za-z_][A-Za-z0-9_]*\..+)\Z"
@@ -128,7 +127,7 @@ class Meaning:
         operand, state = self.operand(str(resource), self._offset(resource)), self.state(str(word), self._offset(word))
         if operand is None or state is None:
             return None
-        if operand.resource_class in ENGINE_CLASSES:
+        if operand.resource_class in OBSERVED_CLASSES:
             reason = "is observed by Holdfast itself, and what a node knows of its data is not for rules to declare"
             accepted = f"a class of your own, such as custom.{operand.ident}"
         elif operand.is_wild or operand.side is Side.REMOTE:

@@ -15,7 +15,7 @@ from holdfast.config.problem import Report, nearest_name
 from holdfast.core.condition import Operand, Side, operands
 from holdfast.core.resources import ANNOUNCED
 from holdfast.core.rule import IMPLICIT_WAKEUP, Origin, Rule, RuleSettings
-from holdfast.failover.meaning import ENGINE_CLASSES
+from holdfast.core.rules import OBSERVED_CLASSES
 from holdfast.failover.parse import Written
 from holdfast.failover.plain import read_plain
 from holdfast.failover.source import RuleSource
@@ -23,7 +23,7 @@ from holdfast.failover.source import RuleSource
 DISABLED = "disabled by the configuration"
 
 CHECKER_CLASSES = frozenset({"proc", "tcp", "ping", "intf", "ip", "custom", "module", "splitbrain"})
-KNOWN_CLASSES = ENGINE_CLASSES | CHECKER_CLASSES
+KNOWN_CLASSES = OBSERVED_CLASSES | CHECKER_CLASSES
 
 
 @cache
