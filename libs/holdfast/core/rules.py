@@ -18,7 +18,10 @@ REARMED_CLASSES = frozenset({"proc", "tcp", "ping", "ip", "custom"})
 """Watched only while the role is ready: each time it becomes ready again they are judged anew."""
 
 OBSERVED_CLASSES = frozenset({"heartbeat", "heartbeatlocaladdr", "rfs", "state", "heart", "usersetting", "vip"})
-"""Observed by the engine itself: no switch of an administrator leaves them out, no action forgets them, no rule assigns them."""
+"""Observed by the engine itself.
+
+No switch of an administrator leaves them out, no action forgets them, no rule assigns them.
+"""
 
 ENDING_ACTIONS = frozenset({Action.STOP, Action.STOPSTART})
 """Actions that mean something to a module that waits."""
