@@ -110,7 +110,8 @@ class Hub:
     async def _next(self, reader: _Reader) -> Item | None:
         """The next fact, or None after a moment, so that the end of the service is noticed."""
         try:
-            return await asyncio.wait_for(reader.queue.get(), 0.5)
+            async with asyncio.timeout(0.5):
+                return await reader.queue.get()
         except TimeoutError:
             return None
 

@@ -186,7 +186,8 @@ class Service:
         """Publish what matters at once, numbers at most once a second."""
         while True:
             try:
-                await asyncio.wait_for(self._changed.wait(), SAMPLE_S)
+                async with asyncio.timeout(SAMPLE_S):
+                    await self._changed.wait()
                 numbers = False
             except TimeoutError:
                 self._control.sample()

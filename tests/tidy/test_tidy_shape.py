@@ -64,6 +64,17 @@ def _is_broad(kind: ast.expr | None) -> bool:
     return any(n is None or (isinstance(n, ast.Name) and n.id in {"Exception", "BaseException"}) for n in names)
 
 
+def test_waiting_with_a_limit_never_swallows_an_end() -> None:
+    """asyncio.wait_for of Python 3.11 loses a cancellation that meets the result; asyncio.timeout does not."""
+    found = [
+        f"{path}:{node.lineno}"
+        for path in python_files("libs", "services")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "asyncio.wait_for"
+    ]
+    assert found == []
+
+
 def test_no_unfinished_work_is_marked_in_code() -> None:
     """Unfinished work belongs in an issue, not in the tree."""
     wrong = [

@@ -134,7 +134,8 @@ class NatsBus:
         for task in list(self._tasks):
             task.cancel()
         try:
-            await asyncio.wait_for(self._client.drain(), CLOSE_S_MAX)
+            async with asyncio.timeout(CLOSE_S_MAX):
+                await self._client.drain()
         except (nats.errors.Error, OSError, TimeoutError):
             await self._client.close()
 

@@ -79,7 +79,8 @@ class SpanExporter:
             while True:
                 await self._send_waiting(client)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), LOOK_S)
+                    async with asyncio.timeout(LOOK_S):
+                        await self._news.wait()
                     # Before the pause: a span that ends in it may be written into the store only after it.
                     self._news.clear()
                     await asyncio.sleep(GATHER_S)
@@ -131,11 +132,12 @@ class SpanExporter:
             outcome, why = _Outcome.LATER, f"{type(error).__name__}: {error}"
         if outcome is not _Outcome.LATER:
             rejected = min(max(rejected, 0), len(batch.spans))
+            self._cursor = batch.last
+            # Before the count: whoever ends the exporter when all is exported must not leave the file behind.
+            await asyncio.to_thread(_write, self._cursor_file, batch.last)
             self.exported += len(batch.spans) - rejected
             self.dropped += rejected + batch.lost
             self.waiting -= len(batch.spans) + batch.lost
-            self._cursor = batch.last
-            await asyncio.to_thread(_write, self._cursor_file, batch.last)
         self._tell(outcome, why)
         return outcome
 
