@@ -43,12 +43,14 @@ class Received:
 
 
 class Collector:
-    """`answer`: the HTTP status that is answered; 0: none, the connection hangs until the collector is closed."""
+    """`answer`: the HTTP status that is answered; 0: none, the connection hangs until the collector is closed.
+    headers: of the last request, names in small letters."""
 
     def __init__(self, address: str = "127.0.0.1", port: int = 0, *, answer: int = 200) -> None:
         self.answer = answer
         self.spans: list[Received] = []
         self.requests = 0
+        self.headers: dict[str, str] = {}
         self.on_received: Callable[[Received], None] = lambda span: None
         self._news = threading.Condition()
         self._closing = threading.Event()
@@ -58,6 +60,7 @@ class Collector:
             def do_POST(self) -> None:
                 body = self.rfile.read(min(int(self.headers["content-length"]), BODY_BYTES_MAX))
                 assert (self.path, self.headers["content-type"]) == ("/v1/traces", "application/x-protobuf")
+                collector.headers = {name.lower(): text for name, text in self.headers.items()}
                 status = collector.receive(body)
                 answer = ExportTraceServiceResponse().SerializeToString()
                 # Whoever was kept waiting may have gone.

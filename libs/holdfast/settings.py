@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 from holdfast.errors import ConfigError, OperatorError
 from holdfast.ids import ClusterId, ModuleId, NodeId, checked_name
@@ -14,7 +16,10 @@ from holdfast.ids import ClusterId, ModuleId, NodeId, checked_name
 LIFELINE_PORT = 4800
 """TCP port of the supervisor's lifeline; the model product's node membership uses the same number on UDP."""
 HTTP_PORT = 9010
-SETTINGS = frozenset({"node", "cluster", "http_port", "lifeline_port", "otlp_endpoint"})
+HEADER_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
+HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,4000}[\x21-\x7e])?")
+"""What every HTTP server takes (RFC 9110, 5.5), and no more."""
+SETTINGS = frozenset({"node", "cluster", "http_port", "lifeline_port", "otlp_endpoint", "otlp_headers"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +34,8 @@ class NodeSettings:
     http_port: int = HTTP_PORT
     lifeline_port: int = LIFELINE_PORT
     otlp_endpoint: str = ""
+    otlp_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Sent with every export; values may be secrets and are never shown."""
 
     def module_dir(self, module: ModuleId) -> Path:
         return self.state_dir / "modules" / module
@@ -60,6 +67,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> NodeSettings:
         http_port=_port(path, "http_port", values.get("http_port", HTTP_PORT)),
         lifeline_port=_port(path, "lifeline_port", values.get("lifeline_port", LIFELINE_PORT)),
         otlp_endpoint=environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or _text(path, values, "otlp_endpoint", ""),
+        otlp_headers=_headers(path, values.get("otlp_headers", {}), environment.get("OTEL_EXPORTER_OTLP_HEADERS", "")),
     )
 
 
@@ -84,6 +92,24 @@ def _text(path: Path, values: Mapping[str, object], name: str, default: str) -> 
     if not isinstance(value, str):
         raise ConfigError(f"{path}: {name} = {value!r} is not a text", hint=f'{name} = "…"')
     return value
+
+
+def _headers(path: Path, value: object, listed: str) -> dict[str, str]:
+    """The table of the file, or the list `name=value,…` (values URL-encoded) that OpenTelemetry defines for the
+    environment (specification, "OTLP exporter configuration"), whose names win."""
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: otlp_headers is not a table", hint='otlp_headers = { authorization = "Bearer …" }')
+    pairs: list[tuple[str, object]] = list(value.items())
+    for part in filter(None, map(str.strip, listed.split(","))):
+        name, _, text = part.partition("=")
+        pairs.append((name.strip(), unquote(text.strip())))
+    for name, said in pairs:
+        if not HEADER_NAME.fullmatch(name) or not isinstance(said, str) or not HEADER_VALUE.fullmatch(said):
+            raise ConfigError(
+                f"{path} or OTEL_EXPORTER_OTLP_HEADERS: header {name!r} cannot be sent",
+                hint="a name of letters, digits, - and _, and a text without line ends",
+            )
+    return {name.lower(): str(said) for name, said in pairs}
 
 
 def _name(path: Path, kind: str, text: str) -> str:

@@ -59,7 +59,8 @@ def _exporter(context: Context) -> SpanExporter | None:
     # Imported here because it brings an HTTP client and protobuf along, which few nodes need.
     from holdfast.history.export import SpanExporter
 
-    return SpanExporter(endpoint, state_dir=context.settings.state_dir, store=SPANS)
+    settings = context.settings
+    return SpanExporter(endpoint, state_dir=settings.state_dir, store=SPANS, headers=settings.otlp_headers)
 
 
 async def _export(context: Context, exporter: SpanExporter | None) -> asyncio.Task[None]:

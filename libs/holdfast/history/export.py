@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -57,11 +57,12 @@ class SpanExporter:
     """Sends what the store gets by OTLP over HTTP. exported, dropped: spans handed over, and given up (refused by the
     collector, or gone from the store meanwhile), since this exporter began; waiting: in the store, not handed over."""
 
-    def __init__(self, endpoint: str, *, state_dir: Path, store: str) -> None:
+    def __init__(self, endpoint: str, *, state_dir: Path, store: str, headers: Mapping[str, str] | None = None) -> None:
         self.exported = 0
         self.dropped = 0
         self.waiting = 0
         self._url = otlp.url(endpoint)
+        self._headers = {**(headers or {}), "content-type": otlp.CONTENT_TYPE, "user-agent": "holdfast"}
         self._store = state_dir / store
         self._cursor_file = state_dir / CURSOR_FILE
         self._cursor: int | None = None
@@ -142,9 +143,10 @@ class SpanExporter:
         return outcome
 
     async def _post(self, client: httpx.AsyncClient, body: bytes) -> tuple[int, bytes]:
-        headers = {"content-type": otlp.CONTENT_TYPE, "user-agent": "holdfast"}
         answer = b""
-        async with client.stream("POST", self._url, content=body, headers=headers, timeout=REQUEST_S_MAX) as response:
+        async with client.stream(
+            "POST", self._url, content=body, headers=self._headers, timeout=REQUEST_S_MAX
+        ) as response:
             async for chunk in response.aiter_bytes():
                 answer += chunk
                 if len(answer) > ANSWER_BYTES_MAX:

@@ -61,7 +61,7 @@ class Exporting:
     """An exporter that runs beside the steps of a test, and the store that it reads."""
 
     def __init__(self, folder: Path, endpoint: str) -> None:
-        self.exporter = SpanExporter(endpoint, state_dir=folder, store=FILE_NAME)
+        self.exporter = SpanExporter(endpoint, state_dir=folder, store=FILE_NAME, headers={"authorization": "Bearer x"})
         self._store = SpanStore(folder / FILE_NAME)
 
     async def end(self, name: str = "take addresses", *, trace: str = "", **attributes: str) -> SpanEnded:
@@ -110,6 +110,7 @@ def test_a_collector_decodes_what_was_exported(tmp_path: Path) -> None:
             await until(lambda: node.exporter.exported == 1)
 
         node.play(steps)
+    assert collector.headers["authorization"] == "Bearer x"
     [received] = collector.spans
     assert (received.node, received.service, received.name) == ("node1", "rfs", "take addresses")
     assert (received.trace_id, received.span_id) == (ended[0].trace_id, ended[0].span_id)

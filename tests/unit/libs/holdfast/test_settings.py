@@ -42,6 +42,13 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert (found.node, found.run_dir) == ("b2", Path("/elsewhere"))
 
 
+def test_headers_for_the_collector_come_from_both_and_are_not_shown(tmp_path: Path) -> None:
+    text = 'otlp_headers = { Authorization = "Bearer x", team = "one" }'
+    found = load_settings(environment(tmp_path, text, OTEL_EXPORTER_OTLP_HEADERS="team=two%20three, ,k=v"))
+    assert found.otlp_headers == {"authorization": "Bearer x", "team": "two three", "k": "v"}
+    assert "Bearer" not in repr(found)
+
+
 def test_the_host_name_up_to_its_first_dot_is_the_nodes_default_name(tmp_path: Path) -> None:
     assert load_settings(environment(tmp_path)).node == os.uname().nodename.split(".")[0]
 
@@ -62,6 +69,10 @@ def test_the_host_name_up_to_its_first_dot_is_the_nodes_default_name(tmp_path: P
         ("http_port = true", "http_port = True"),
         ("lifeline_port = 1.5", "lifeline_port"),
         ("otlp_endpoint = 1", "otlp_endpoint"),
+        ("otlp_headers = 'a=b'", "otlp_headers"),
+        ('otlp_headers = { "a b" = "c" }', "a b"),
+        ('otlp_headers = { a = "c\\nd" }', "header 'a'"),
+        ("otlp_headers = { a = 1 }", "header 'a'"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_file(tmp_path: Path, text: str, named: str) -> None:
