@@ -17,6 +17,7 @@ DATA = "/var/lib/app"
 VIRTUAL_ADDRESS = "10.77.1.100"
 PORT = 8080
 NODES = ("node1", "node2")
+NODE_RUN = ("holdfast", "node", "run")
 
 SERVER = """\
 import http.server, os, socket, sys
@@ -168,12 +169,17 @@ def cluster_xml(lab: Lab) -> str:
 
 @contextmanager
 def mirror(
-    name: str, folder: Path, *, configuration: str | None = None, programs: Mapping[str, str] | None = None
+    name: str,
+    folder: Path,
+    *,
+    configuration: str | None = None,
+    programs: Mapping[str, str] | None = None,
+    command: tuple[str, ...] = NODE_RUN,
 ) -> Iterator[Mirror]:
     """Make a lab, the module configured on both nodes, node1 PRIM and node2 SECOND; end it afterwards."""
     write_module(folder / "module", configuration or userconfig(), programs)
     (folder / "cluster.key").write_text("5eed" * 16)
-    with Lab.create(name, nodes=2, lans=2, command=("holdfast", "node", "run")) as lab:
+    with Lab.create(name, nodes=2, lans=2, command=command) as lab:
         cluster = Mirror(lab)
         (folder / "cluster.xml").write_text(cluster_xml(lab))
         for node in NODES:
