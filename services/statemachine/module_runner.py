@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from holdfast.bus import subjects
+from holdfast.core.condition import DOWN, UP
 from holdfast.core.state import State
 from holdfast.errors import StorageError
 from holdfast.events import codec
@@ -51,6 +52,9 @@ FOLDED_MAX = 64
 """Events that share one commit: more than a transition has, few enough to take no longer than that commit."""
 SNAPSHOT_EVENTS = 500
 """Events after which a state is saved: a restart folds at most this many, in about 100 ms."""
+DISK = "node.disk"
+"""A resource of every module: is there room on the disk with the journals? Known once there was none."""
+BY_DISK = "statemachine"
 TIMER_SLACK_S = 0.001
 """A timer that fires a hair early would find that its instant has not come."""
 log = logging.getLogger("holdfast.statemachine")
@@ -96,6 +100,7 @@ class ModuleRunner:
         self._timer: asyncio.TimerHandle | None = None
         self._flush: asyncio.TimerHandle | None = None
         self._since_snapshot = 0
+        self._told_room: bool | None = None
         self._moved = asyncio.Condition()
         self._tracer = TransitionTracer(context.telemetry, module)
         self._opening = ModuleOpened(incarnation=opened.incarnation)
@@ -103,6 +108,7 @@ class ModuleRunner:
     async def run(self) -> None:
         """Work until cancelled. Errors of the disk end it: what cannot be made durable must not be acted on."""
         await self._take(_Job(envelope=self._context.envelope(self.module, self._opening)))
+        self.look_at_disk()
         while True:
             await self._take(await self._jobs.get())
 
@@ -126,6 +132,15 @@ class ModuleRunner:
         subject = subjects.event(self._context.settings.cluster, self.module, self._context.settings.node, name)
         await self._context.bus.publish(subject, codec.encode(envelope))
         return state
+
+    def look_at_disk(self) -> None:
+        """Report that there is hardly any room left for what has to be recorded, or that there is again."""
+        has_room = self._reserve.has_room
+        known = self.state.resources.get(DISK)
+        if has_room is not self._told_room and (known is not None or not has_room):
+            value = UP if has_room else DOWN
+            self.submit(self._context.envelope(self.module, ResourceReported(resource=DISK, value=value, by=BY_DISK)))
+        self._told_room = has_room
 
     async def wait_stopped(self) -> None:
         """Return when the module has come to rest in STOP."""
@@ -184,6 +199,7 @@ class ModuleRunner:
             await self._follow(each)
         if self._since_snapshot >= SNAPSHOT_EVENTS:
             self.save()
+        self.look_at_disk()
 
     def _fold(self, job: _Job, before: State) -> _Folded:
         envelope = self._tracer.contextualise(before, job.envelope)
@@ -271,6 +287,7 @@ class ModuleRunner:
         self._flush = None
         try:
             self._reserve.spend(self.journal.flush)
+            self.look_at_disk()
         except StorageError as error:
             # What waits is written with the next event, which ends this service if the disk still refuses it.
             log.error("%s", error)

@@ -40,6 +40,8 @@ PLANNED_STOP_S = 75.0
 """For all modules to stop; the supervisor waits a little longer (80 s)."""
 HOUSEKEEPING_S = 60.0
 HOUSEKEEPINGS_PER_RETENTION = 60
+DISK_TURNS = 5
+"""Seconds between two looks at the room on the disk."""
 SPANS_FLUSH_S = 1.0
 RETRY_TURNS = 10
 """Seconds after which a module that could not be opened (no name service yet, disk full) is tried again."""
@@ -231,8 +233,11 @@ class StateMachine:
                 for runner in self.runners.values():
                     runner.needs_report = False
                 await self.ask_for_facts()
-            if turn % turns_per_round == 0:
+            if turn % DISK_TURNS == 0:
                 self._reserve.fill()
+                for runner in self.runners.values():
+                    runner.look_at_disk()
+            if turn % turns_per_round == 0:
                 for runner in list(self.runners.values()):
                     await asyncio.to_thread(runner.journal.checkpoint)
             if turn % (turns_per_round * HOUSEKEEPINGS_PER_RETENTION) == 0:

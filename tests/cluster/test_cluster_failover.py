@@ -8,10 +8,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from holdfast.lab.place import kill_group
 
-from tests.cluster.mirror import DATA, NODES, Mirror, mirror
+from tests.cluster.mirror import DATA, MODULE, NODES, Mirror, mirror
 from tests.cluster.workload import FOLDER, file_workload, wait_progress
 
+NOISE = f"""
+import http.client, json, socket
+class Gateway(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect("/run/holdfast/gateway.sock")
+gateway = Gateway("node")
+for number in range(20_000):
+    body = json.dumps({{"value": ("up", "down")[number % 2]}})
+    kind = {{"content-type": "application/json"}}
+    gateway.request("PUT", "/api/v1/modules/{MODULE}/resources/custom.noise", body, kind)
+    gateway.getresponse().read()
+"""
+"""Has a node record thousands of events."""
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -119,6 +134,23 @@ def test_both_nodes_killed_and_started_in_either_order(cluster: Mirror, tmp_path
         assert workload.losses(cluster, "node1") == []
         assert_equal_replicas(cluster)
         shutil.rmtree(cluster.node("node1").root / FOLDER.lstrip("/"))
+
+
+def test_a_secondary_leaves_before_it_can_record_nothing_more(cluster: Mirror) -> None:
+    """Nothing is replicated; only the records run out of room. The primary must not wait for a record that fails."""
+    node = cluster.node("node2")
+    node.fill_disk()
+    try:
+        with node.popen(["python3", "-c", NOISE]) as making_noise:
+            cluster.wait_role("node1", "ALONE", timeout_s=120)
+            kill_group(making_noise)
+        assert cluster.role("node2")[0] == "WAIT"
+        assert "disk_full" in str(cluster.state("node2")["reason"])
+        cluster.node("node1").run(["touch", f"{DATA}/written"], timeout_s=10)
+    finally:
+        node.free_disk()
+    cluster.wait_pair("node1")
+    assert_equal_replicas(cluster)
 
 
 def test_a_primary_that_was_stopped_for_five_seconds_steps_down(cluster: Mirror, tmp_path: Path) -> None:

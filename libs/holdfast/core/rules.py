@@ -17,7 +17,7 @@ from holdfast.events.state import Role, Status
 REARMED_CLASSES = frozenset({"proc", "tcp", "ping", "ip", "custom"})
 """Watched only while the role is ready: each time it becomes ready again they are judged anew."""
 
-OBSERVED_CLASSES = frozenset({"heartbeat", "heartbeatlocaladdr", "rfs", "state", "heart", "usersetting", "vip"})
+OBSERVED_CLASSES = frozenset({"heartbeat", "heartbeatlocaladdr", "rfs", "state", "heart", "usersetting", "vip", "node"})
 """Observed by the engine itself.
 
 No switch of an administrator leaves them out, no action forgets them, no rule assigns them.

@@ -126,6 +126,8 @@ def test_a_full_disk_costs_the_reserve_first(tmp_path: Path) -> None:
     def never() -> str:
         raise StorageError("disk is broken")
 
+    assert reserve.has_room
     assert reserve.spend(write) == "written"
+    assert not reserve.has_room
     with pytest.raises(StorageError, match="broken"):
         reserve.spend(never)

@@ -110,6 +110,7 @@ def test_shipped_rules_are_readable_and_have_the_published_labels() -> None:
         "interface_failure",
         "ip_failure",
         "splitbrain_failure",
+        "disk_full",
         "rfs_syncat_wait",
     ]
     assert [rule.label for rule in table_rules()] == ["notuptodate_server", "degraded_server"]

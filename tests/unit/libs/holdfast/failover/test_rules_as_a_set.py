@@ -52,7 +52,7 @@ def test_leaving_out_the_default_rules_is_warned_of() -> None:
     _, warnings = _checked("a: if (tcp.web == down) then stop();", extends=False)
     assert warnings == [
         'userconfig.xml:9:3: extends="no" leaves out every default rule, also the actions of checkers: t_web, e_nginx, '
-        "module_failure, interface_failure, ip_failure, splitbrain_failure, rfs_syncat_wait"
+        "module_failure, interface_failure, ip_failure, splitbrain_failure, disk_full, rfs_syncat_wait"
     ]
 
 
