@@ -16,7 +16,9 @@ from services.heartbeat.memory import Memory
 from services.heartbeat.realtime import PRIORITY_BEATS, PRIORITY_BUS, become_punctual, set_priority
 from services.heartbeat.rehearsal import rehearse
 from services.heartbeat.service import serve
+from services.heartbeat.sign import Sign
 from services.heartbeat.turn import Turn
+from services.heartbeat.vigil import Vigil
 
 TITLE = "hf-heartbeat"
 
@@ -49,7 +51,10 @@ def _wait(settings: NodeSettings, memory: Memory, turn: Turn) -> None:
     notifier.waiting()
     notifier.close()
     set_priority(PRIORITY_BEATS)
+    vigil = Vigil(Sign(memory))
+    vigil.start()
     turn.wait()
+    vigil.end()
 
 
 if __name__ == "__main__":

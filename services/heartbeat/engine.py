@@ -19,8 +19,10 @@ from holdfast.settings import NodeSettings
 from services.heartbeat.beats import Fact, ModuleBeats
 from services.heartbeat.lifelines import LifelineSocket
 from services.heartbeat.memory import Memory
+from services.heartbeat.sign import NEVER_NS, Sign
 from services.heartbeat.strain import Strain
-from services.heartbeat.turn import needs_spare
+from services.heartbeat.turn import needs_spare, shortest_timeout_ms
+from services.heartbeat.vigil import patience_ns
 
 log = logging.getLogger("holdfast.heartbeat")
 
@@ -62,6 +64,10 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="beats", daemon=True)
         self._resumed: dict[ModuleId, AnnounceState] = {}
         self._orders: dict[ModuleId, AnnounceState] = {}
+        self._sign = Sign(memory)
+        self._patience_ns = 0
+        self._is_punctual = False
+        """Whether the thread has real-time priority: without it, being late is no sign of a hang."""
         self.has_failed = False
 
     @property
@@ -78,6 +84,7 @@ class Engine:
 
     def start(self) -> None:
         """Begin to beat with the orders of the last life; to be called with the turn."""
+        self._sign.begin()
         self._incarnation = self._memory.next_incarnation()
         self._resumed = self._memory.orders()
         self._orders = dict(self._resumed)
@@ -135,9 +142,12 @@ class Engine:
     def _run(self) -> None:
         strain = Strain()
         try:
+            self._is_punctual = os.sched_getscheduler(0) == os.SCHED_RR
             while not self._is_stopping:
                 self._turn(strain)
         finally:
+            # What follows is no hang: who stops keeps the turn until its last moment.
+            self._sign.promise(NEVER_NS, 0)
             # Without this thread the service is worth nothing: the other thread ends it, the supervisor restarts it.
             self.has_failed = not self._is_stopping
             if self._notify is not None:
@@ -152,6 +162,7 @@ class Engine:
 
     def _turn(self, strain: Strain) -> None:
         planned_ns = self._planned_ns(time.monotonic_ns())
+        self._sign.promise(planned_ns if self._is_punctual else NEVER_NS, self._patience_ns)
         events = self._epoll.poll(max(0, planned_ns - time.monotonic_ns()) / 1e9, POLL_EVENTS_MAX)
         at_ns = time.monotonic_ns()
         late_ns = at_ns - planned_ns
@@ -227,6 +238,7 @@ class Engine:
                     beats.lifeline(ident, at_ns, self._lifelines[pair].state)
 
     def _obey(self, module: ModuleId, order: AnnounceState, at_ns: int) -> None:
+        self._patience_ns = patience_ns(shortest_timeout_ms(tuple(self._orders.values())))
         beats = self._modules.get(module)
         if not order.links:
             if beats is not None:

@@ -39,6 +39,13 @@ class Memory:
         except OSError as error:
             raise StorageError(f"{self._place / 'turn'}: cannot be opened: {error}") from error
 
+    def open_sign(self) -> int:
+        """Return a descriptor of the page with the beating process's sign of life (`services.heartbeat.sign`)."""
+        try:
+            return os.open(self._place / "sign", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(f"{self._place / 'sign'}: cannot be opened: {error}") from error
+
     def next_incarnation(self) -> int:
         """Return a number higher than at every earlier start since boot, also when the wall clock was set back."""
         path = self._place / "incarnation"

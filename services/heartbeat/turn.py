@@ -16,6 +16,9 @@ from services.heartbeat.memory import Memory
 SPARE_TIMEOUT_MS_MAX = 500
 """With a longer timeout a fresh start (50 to 250 ms, more on a loaded node) is back before the peer would notice."""
 
+TIMEOUT_MS_NONE = 1 << 31
+"""Nobody judges."""
+
 
 class Turn:
     """The turn of this process; it ends with the process at the latest."""
@@ -44,6 +47,10 @@ class Turn:
 
 def needs_spare(orders: Iterable[AnnounceState]) -> bool:
     """Whether one of these orders is judged by the peer after so short a silence that a spare has to stand by."""
-    return any(
-        (link.timeout_ms or order.timeout_ms) <= SPARE_TIMEOUT_MS_MAX for order in orders for link in order.links
-    )
+    return shortest_timeout_ms(orders) <= SPARE_TIMEOUT_MS_MAX
+
+
+def shortest_timeout_ms(orders: Iterable[AnnounceState]) -> int:
+    """The shortest silence after which some peer declares this node lost; TIMEOUT_MS_NONE without any network."""
+    timeouts = (link.timeout_ms or order.timeout_ms for order in orders for link in order.links)
+    return min(timeouts, default=TIMEOUT_MS_NONE)

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from holdfast.errors import UnavailableError
 
 from services.rfs import link
-from services.rfs.core import noting, requests
+from services.rfs.core import census, noting, requests
+from services.rfs.core.census import Census
 from services.rfs.core.paths import Entry
 from services.rfs.core.requests import Ask, Request
 from services.rfs.core.rows import DIGEST_BYTES, Row, decode_rows
@@ -58,6 +59,11 @@ class Asking:
         """The secondary's directories at and below `top` with their rows."""
         for message in self._messages(Request(kind=Ask.WALK, tree=tree, paths=(top,))):
             yield decode_rows(message)
+
+    def census(self, tree: int, top: bytes) -> Iterator[Census]:
+        """The secondary's directories at and below `top`, each with its digest or its rows."""
+        for message in self._messages(Request(kind=Ask.CENSUS, tree=tree, paths=(top,))):
+            yield from census.decode(message)
 
     def listing(self, tree: int, directory: bytes) -> list[Row]:
         """The rows of one of the secondary's directories; empty when it has no such directory."""

@@ -402,6 +402,7 @@ class _Opened:
                 if stray is not None:
                     os.close(stray)
             # Never by path when a mount of ours stands: until this process serves it, that would wait for itself.
+            tree.detach_dead()
             _check_directory(directory)
             tree.prepare(None)
             undo.callback(os.close, tree.root_fd)

@@ -167,13 +167,13 @@ class Engine:
         self._promise = promise
         self.wake_all()
 
-    def begin_session(self, session: str, epoch: int) -> int:
+    def begin_session(self, session: str, epoch: int, *, fast: bool = False) -> int:
         """Clear the window for a new session (or none); nothing streams until `start_stream`. Returns its start."""
         self._streaming = False
         self.wake_all()
         with self.order:
             self._pending = None
-            start = self.window.begin(session, epoch)
+            start = self.window.begin(session, epoch, fast=fast)
             self._promised = start
             return start
 

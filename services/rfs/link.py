@@ -68,7 +68,8 @@ class Hello:
 
     fence_epoch: streams of primaries with a lower epoch are refused. session, position: the stream it can resume.
     last_session: where its change journal begins. rebooted: its journal spans a restart of the machine.
-    full: its operator wants all contents compared, whatever the journals say. checksum: how it computes checksums.
+    full: its operator wants all contents compared, whatever the journals say. checksum: how it computes checksums,
+    fast_checksum: how it can as well. census: it answers `Ask.CENSUS`.
     """
 
     module: str
@@ -82,11 +83,16 @@ class Hello:
     full: bool = False
     protocol: int = PROTOCOL
     checksum: str = CHECKSUM
+    fast_checksum: str = ""
+    census: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Welcome:
-    """The primary's answer. reason: why not, in words, when not accepted. resumed: the stream goes on at `position`."""
+    """The primary's answer. reason: why not, in words, when not accepted. resumed: the stream goes on at `position`.
+
+    fast_checksum: how the checksums of large records are computed in this session, when not by `Hello.checksum`.
+    """
 
     accepted: bool
     reason: str = ""
@@ -96,6 +102,7 @@ class Welcome:
     resumed: bool = False
     on_disk: bool = True
     readers: int = 1
+    fast_checksum: str = ""
     protocol: int = PROTOCOL
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from holdfast.errors import EnvironmentFaultError, OperatorError, StorageError
+from holdfast.errors import EnvironmentFaultError, StorageError
 
 from services.rfs.disk import Disk
 from services.rfs.filesystem import FileSystem, Options
@@ -91,11 +91,9 @@ class MountedTree:
             self.root_fd = root_fd
             return root_fd
         directory = self.settings.directory
-        detached = mount.detach_dead(directory)
-        if detached:
-            log.warning("dead mounts taken off the directory", extra={"directory": directory, "count": detached})
+        self.detach_dead()
         if mount.is_mounted(directory):
-            raise OperatorError(f"{directory} is already mounted by another worker")
+            raise EnvironmentFaultError(f"{directory} is still mounted by another worker")
         try:
             self.root_fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -103,6 +101,13 @@ class MountedTree:
                 f"cannot open {directory}: {error.strerror}", hint="the replicated directory must exist"
             ) from error
         return self.root_fd
+
+    def detach_dead(self) -> None:
+        """Take mounts that nobody serves any more off the directory; until then it must not be looked at by path."""
+        directory = self.settings.directory
+        detached = mount.detach_dead(directory)
+        if detached:
+            log.warning("dead mounts taken off the directory", extra={"directory": directory, "count": detached})
 
     def start(self, device_fd: int | None = None, *, writable: bool) -> None:
         """Mount and serve, or go on serving a device that a former worker served.
@@ -214,7 +219,11 @@ class MountedTree:
         return self._fs.nodes.is_excluded(path) if self._fs is not None else self.settings.is_excluded(path)
 
     def invalidate(self, path: bytes) -> None:
-        """A path changed below the mount (the applier on a secondary): forget what we and the kernel think of it."""
+        """A path changed below the mount (the applier on a secondary): forget what we and the kernel think of it.
+
+        The kernel asks for every name again while nothing may be cached, so it need not be told of names. It must not
+        be: telling waits for the directory's lock, which the sender of a request holds that we may be answering.
+        """
         if self._fs is None or self._device is None:
             return
         nodes = self._fs.nodes
@@ -225,7 +234,6 @@ class MountedTree:
             parent, name = node.parent, node.name
             if self._has_changed(parent.directory.descriptor.fd if parent.directory else -1, name, node.key):
                 nodes.drop_name(parent, name)
-                self._device.invalidate_entry(parent.id, name)
         self._device.invalidate_inode(node.id)
 
     def settle(self, path: bytes) -> None:

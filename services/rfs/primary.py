@@ -306,7 +306,8 @@ class Primary:
         settings = self._settings
         window = self._engine.window
         readers = settings.readers + 1
-        if hello.session and hello.session == window.session and self._may_resume():
+        can_check = not window.fast or hello.fast_checksum == checksum.FAST
+        if hello.session and hello.session == window.session and can_check and self._may_resume():
             self._drop_connections()
             if self._engine.resume_session(hello.position):
                 self._asking = Asking(settings.resync_timeout_ms / 1000)
@@ -318,12 +319,14 @@ class Primary:
                     resumed=True,
                     on_disk=settings.on_disk,
                     readers=readers,
+                    fast_checksum=checksum.FAST if window.fast else "",
                 )
         if self._engine.promise is not Promise.ALONE:
             return Welcome(accepted=False, reason="the primary is in step in another session")
         self._end_session()
         session = f"{settings.node}-{settings.epoch}-{os.urandom(6).hex()}"
-        position = self._engine.begin_session(session, settings.epoch)
+        fast = checksum.FAST if hello.fast_checksum == checksum.FAST else ""
+        position = self._engine.begin_session(session, settings.epoch, fast=bool(fast))
         self._asking = Asking(settings.resync_timeout_ms / 1000)
         return Welcome(
             accepted=True,
@@ -332,6 +335,7 @@ class Primary:
             epoch=settings.epoch,
             on_disk=settings.on_disk,
             readers=readers,
+            fast_checksum=fast,
         )
 
     def _may_resume(self) -> bool:
@@ -393,6 +397,7 @@ class Primary:
             journals=True,
             compare=contents or hello.rebooted or journal.rebooted,
             contents=contents,
+            census=hello.census,
         )
 
     # Sessions.

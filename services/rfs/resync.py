@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from holdfast.clock import Clock
 from holdfast.errors import UnavailableError
 
-from services.rfs import beneath, rows
+from services.rfs import beneath, census, rows
 from services.rfs.asking import Asking
+from services.rfs.comparing import FOUND_MAX, Search
 from services.rfs.core import operations as ops
 from services.rfs.core.limits import ZONE_BYTES
 from services.rfs.core.markers import Equalise, Remove
@@ -34,8 +35,6 @@ from services.rfs.throttle import Throttle
 log = logging.getLogger("holdfast.rfs.resync")
 
 ROWS_PER_REQUEST = 1000
-FOUND_MAX = 50_000
-"""Differing paths found by comparing before they are made equal; what was not compared by then is left for later."""
 PIECE_BYTES = 256 << 10
 """Copied under one hold of `order` in files of more than one zone: an application's operation waits for this."""
 AHEAD_BYTES = 8 << 20
@@ -74,11 +73,16 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """How a resync begins. compare: also compare whole trees; contents: by block hashes even where metadata agree."""
+    """How a resync begins.
+
+    compare: also compare whole trees; contents: by block hashes even where metadata agree; census: the secondary can
+    tell a whole directory by one digest.
+    """
 
     journals: bool
     compare: bool
     contents: bool
+    census: bool = False
 
     @property
     def kind(self) -> str:
@@ -213,33 +217,25 @@ class Resync:
 
     def _compare(self, pending: Pending, tree: int, top: bytes, extent: Extent) -> None:
         """Find what differs at `top` and below it as far as `extent` says, then take that out of what is pending."""
-        contents = extent is Extent.SUBTREE_FULL
-        port = self._trees[tree]
-        found: list[Entry] = [Entry(tree=tree, path=top, extent=Extent.WHOLE if top else Extent.ATTRIBUTES)]
-        firsts = self._firsts.setdefault(tree, ({}, {}))
-        unseen: set[bytes] = set()
-        shown = iter([(top, self._asking.listing(tree, top))])
-        if extent is not Extent.LISTING:
-            shown = self._asking.walk(tree, top)
-        for directory, theirs in shown:
-            self._check()
-            if len(found) > FOUND_MAX:
-                continue  # The answer is read to its end, so that its connection can be used again.
-            unseen.discard(directory)
-            ours = rows.rows_in(port.root_fd, directory, port.is_excluded)
-            if ours is None:
-                continue
-            for path, one, other in _paired(directory, ours, theirs):
-                self.counts.compared += one is not None and other is not None
-                if _differs(path, one, other, firsts) or (contents and one is not None and one.is_regular):
-                    found.append(Entry(tree=tree, path=path, extent=Extent.WHOLE))
-                if one is not None and other is not None and one.is_directory and other.is_directory:
-                    unseen.add(path)
-        if extent is not Extent.LISTING:
-            found += [Entry(tree=tree, path=path, extent=extent) for path in unseen]
+        search = Search(self._trees[tree], top, extent, self._firsts.setdefault(tree, ({}, {})))
+        if extent is Extent.LISTING:
+            search.compare(top, self._asking.listing(tree, top))
+        elif extent is Extent.SUBTREE_FULL or not self._plan.census:
+            for directory, theirs in self._asking.walk(tree, top):
+                self._check()
+                search.compare(directory, theirs)
+        else:
+            with census.own_directory():
+                for counted in self._asking.census(tree, top):
+                    self._check()
+                    search.count(counted)
+            while (differing := search.next_differing()) is not None:
+                self._check()
+                search.compare_differing(differing, self._asking.listing(tree, differing))
+        self.counts.compared += search.compared
         with self._engine.order:
             pending.set.discard_subtree(tree, top, extent)
-            for entry in found:
+            for entry in search.found():
                 pending.set.add(entry)
 
     # Making single paths equal.
@@ -519,24 +515,3 @@ class Resync:
     def _check(self) -> None:
         if self._ended.is_set() or not self._engine.connected:
             raise UnavailableError("the link to the secondary ended during the resync")
-
-
-def _paired(directory: bytes, ours: list[Row], theirs: list[Row]) -> list[tuple[bytes, Row | None, Row | None]]:
-    """Rows of the same name side by side."""
-    by_name = {row.name: row for row in theirs}
-    pairs: list[tuple[bytes, Row | None, Row | None]] = [
-        (rows.join(directory, row.name), row, by_name.pop(row.name, None)) for row in ours
-    ]
-    pairs += [(rows.join(directory, row.name), None, row) for row in by_name.values()]
-    return pairs
-
-
-def _differs(
-    path: bytes, one: Row | None, other: Row | None, firsts: tuple[dict[int, bytes], dict[int, bytes]]
-) -> bool:
-    """True when the rows differ, or when their files were first met under different names."""
-    if one is None or other is None or not attributes_equal(one, other):
-        return True
-    if one.links < 2 or one.is_directory:
-        return False
-    return firsts[0].setdefault(one.inode, path) != firsts[1].setdefault(other.inode, path)

@@ -21,7 +21,11 @@ def join(directory: bytes, name: bytes) -> bytes:
 
 def attributes_of(parent_fd: int, name: bytes) -> tuple[tuple[bytes, bytes], ...]:
     """All extended attributes, sorted by name; empty where the file system has none."""
-    place = beneath.named(parent_fd, name)
+    return attributes_at(beneath.named(parent_fd, name))
+
+
+def attributes_at(place: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """As `attributes_of`, for a path."""
     try:
         names = os.listxattr(place, follow_symlinks=False)
     except OSError as error:

@@ -7,6 +7,7 @@ touches the copy; a promotion asks it to apply what has arrived and to end.
 from __future__ import annotations
 
 import logging
+import mmap
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from services.rfs import link, verdict
 from services.rfs.applied import AppliedState
 from services.rfs.applier import Applier, OutOfStepError
 from services.rfs.changes import ChangeJournal
-from services.rfs.core import codec, record
+from services.rfs.core import checksum, codec, record
 from services.rfs.core.limits import BODY_BYTES_MAX
 from services.rfs.core.markers import Checkpoint, Confirmed, InStep, Probe
 from services.rfs.core.operations import Operation
@@ -219,6 +220,8 @@ class Secondary:
             last_session=self._journal.last_session,
             rebooted=self._journal.rebooted,
             full=self.full,
+            fast_checksum=checksum.FAST,
+            census=True,
         )
         return link.dial(
             primary.local,
@@ -269,7 +272,7 @@ class Secondary:
 
     def _receive(self, connection: socket.socket, welcome: Welcome) -> None:
         """Receive, apply and acknowledge until the connection ends or a promotion wants it to."""
-        buffer = memoryview(bytearray(RECEIVE_BYTES))
+        buffer = memoryview(mmap.mmap(-1, RECEIVE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         start = filled = 0
         while True:
             missing = record.missing(buffer[start:filled])
@@ -297,7 +300,8 @@ class Secondary:
         start = position = self._state.position
         if not welcome.on_disk:
             self._acknowledge(connection, position + _whole_bytes(received), position)
-        for found in record.read(received, 0, len(received), after=position, epoch=self._state.epoch):
+        epoch, fast = self._state.epoch, bool(welcome.fast_checksum)
+        for found in record.read(received, 0, len(received), after=position, epoch=epoch, fast=fast):
             item = codec.decode(found.kind, found.tree, found.body)
             match item:
                 case Probe():

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from services.rfs import link, rows
+from services.rfs import census, link, rows
 from services.rfs.changes import ChangeJournal
+from services.rfs.core import census as census_codec
 from services.rfs.core import noting, requests
 from services.rfs.core.limits import ZONE_BYTES
 from services.rfs.core.markers import NO_ZONE, Probe
@@ -20,6 +21,8 @@ from services.rfs.core.rows import DIGEST_BYTES, Row, encode_rows
 from services.rfs.ports import Tree
 
 ENTRIES_PER_MESSAGE = 10_000
+NAMES_PER_MESSAGE = 500
+"""Looked at between two messages of a census: a slow disk must not keep the primary waiting until its patience ends."""
 PROBES_KEPT = 4096
 """What probes saw is kept until it is asked for; the oldest goes when the primary forgets to ask."""
 PROBE_WAIT_S = 30.0
@@ -90,6 +93,8 @@ class Server:
                 for directory, found in rows.walk(tree.root_fd, request.paths[0], tree.is_excluded):
                     link.send_message(connection, encode_rows(directory, found))
                 link.send_message(connection, b"")
+            case Ask.CENSUS:
+                self._send_census(connection, request)
             case Ask.LISTING:
                 tree, directory = self._trees[request.tree], request.paths[0]
                 listed = rows.rows_in(tree.root_fd, directory, tree.is_excluded)
@@ -105,6 +110,22 @@ class Server:
                 link.send_message(connection, digest + encode_rows(b"" if sight else b"lost", row))
             case _:
                 assert_never(request.kind)
+
+    def _send_census(self, connection: socket.socket, request: Request) -> None:
+        tree = self._trees[request.tree]
+        batch: list[bytes] = []
+        names = 0
+        with census.own_directory():
+            for found in census.walk(tree.root_fd, request.paths[0], tree.is_excluded):
+                batch.append(census_codec.encode(found))
+                names += max(1, found.names)
+                if names >= NAMES_PER_MESSAGE or found.rows is not None:
+                    link.send_message(connection, b"".join(batch))
+                    batch.clear()
+                    names = 0
+        if batch:
+            link.send_message(connection, b"".join(batch))
+        link.send_message(connection, b"")
 
     def _send_journal(self, connection: socket.socket) -> None:
         batch: list[bytes] = []

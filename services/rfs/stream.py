@@ -13,7 +13,8 @@ from pathlib import Path
 
 from holdfast.errors import StorageError
 
-from services.rfs.core import codec, record
+from services.rfs.core import checksum, codec, record
+from services.rfs.core.codec import Payload
 from services.rfs.core.limits import WINDOW_BYTES
 from services.rfs.core.markers import Item
 
@@ -25,6 +26,7 @@ _REUSE_AFTER_BYTES = 1 << 20
 """An empty ring starts again at its first byte after this much, so a quiet module touches few pages."""
 
 _SLOT_MAGIC, _SLOT_SIZE, _SLOT_EPOCH, _SLOT_START, _SLOT_ORIGIN, _SLOT_HEAD, _SLOT_APPLIED, _SLOT_IN_STEP = range(8)
+_SLOT_FAST = 8
 
 
 class Window:
@@ -53,6 +55,11 @@ class Window:
         if self._slots[_SLOT_MAGIC] != _MAGIC or self._slots[_SLOT_SIZE] != capacity:
             self._slots[_SLOT_SIZE] = capacity
             self._slots[_SLOT_MAGIC] = _MAGIC
+        if self.fast and not checksum.FAST:
+            raise StorageError(
+                f"{path}: this stream was begun with checksums by libxxhash, which cannot be loaded any more",
+                hint="install libxxhash0 again, or stop the module",
+            )
 
     @property
     def head(self) -> int:
@@ -77,6 +84,11 @@ class Window:
         return bytes(self._bytes[_SESSION_AT + 1 : _SESSION_AT + 1 + length]).decode("ascii")
 
     @property
+    def fast(self) -> bool:
+        """True when the checksums of large records in this session are the fast ones."""
+        return bool(self._slots[_SLOT_FAST])
+
+    @property
     def in_step(self) -> bool:
         """True when promises needed the peer in this session; kept here so that a restarted worker freezes first."""
         return bool(self._slots[_SLOT_IN_STEP])
@@ -85,8 +97,11 @@ class Window:
     def in_step(self, value: bool) -> None:
         self._slots[_SLOT_IN_STEP] = int(value)
 
-    def begin(self, session: str, epoch: int) -> int:
-        """Forget what was unacknowledged and start a session (or none, with an empty id); return where it starts."""
+    def begin(self, session: str, epoch: int, *, fast: bool = False) -> int:
+        """Forget what was unacknowledged and start a session (or none, with an empty id); return where it starts.
+
+        fast: both nodes have the fast checksum.
+        """
         name = session.encode("ascii")
         assert len(name) < _SESSION_BYTES_MAX
         self._bytes[_SESSION_AT] = 0
@@ -96,6 +111,7 @@ class Window:
         self._slots[_SLOT_APPLIED] = head
         self._slots[_SLOT_START] = head
         self._slots[_SLOT_EPOCH] = epoch
+        self._slots[_SLOT_FAST] = int(fast)
         self._bytes[_SESSION_AT + 1 : _SESSION_AT + 1 + len(name)] = name
         self._bytes[_SESSION_AT] = len(name)
         return head
@@ -112,16 +128,11 @@ class Window:
         if free == self.capacity and at - slots[_SLOT_ORIGIN] > _REUSE_AFTER_BYTES:
             slots[_SLOT_ORIGIN] = at
         end = at + size
-        top = record.header(end, slots[_SLOT_EPOCH], tree, kind, head, payload)
         start = (at - slots[_SLOT_ORIGIN]) % self.capacity
-        if start + size <= self.capacity:
-            small = top + head
-            body = start + len(small)
-            self._ring[start:body] = small
-            if payload:
-                self._ring[body : start + size] = payload
+        if size >= checksum.WIDE_BYTES and slots[_SLOT_FAST]:
+            self._put_large(start, end, tree, kind, head, payload)
         else:
-            self._put_around(start, b"".join((top, head, payload)))
+            self._put(start, record.header(end, slots[_SLOT_EPOCH], tree, kind, head, payload), head, payload)
         slots[_SLOT_HEAD] = end
         return end
 
@@ -145,6 +156,31 @@ class Window:
         self._ring.release()
         self._bytes.release()
         self._map.close()
+
+    def _put(self, start: int, top: bytes, head: bytes, payload: Payload) -> None:
+        """Store a record."""
+        small = top + head
+        body = start + len(small)
+        stop = body + len(payload)
+        if stop > self.capacity:
+            self._put_around(start, b"".join((small, payload)))
+            return
+        self._ring[start:body] = small
+        if payload:
+            self._ring[body:stop] = payload
+
+    def _put_large(self, start: int, end: int, tree: int, kind: int, head: bytes, payload: Payload) -> None:
+        """Store a large record of a session with fast checksums, which are computed over the body where it stands."""
+        epoch = self._slots[_SLOT_EPOCH]
+        body = start + record.HEADER.size
+        stop = body + len(head) + len(payload)
+        if stop > self.capacity:
+            whole = memoryview(bytearray(b"".join((head, payload))))
+            self._put_around(start, record.header_over(end, epoch, tree, kind, whole) + whole)
+            return
+        self._ring[body : body + len(head)] = head
+        self._ring[body + len(head) : stop] = payload
+        self._ring[start:body] = record.header_over(end, epoch, tree, kind, self._ring[body:stop])
 
     def _put_around(self, start: int, data: bytes) -> None:
         """Store bytes that go over the ring's end."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import logging
+import struct
 import threading
 import time
 from dataclasses import dataclass
+
+from holdfast.errors import HoldfastError
 
 from services.rfs import libc
 from services.rfs.dispatch import handler_table
@@ -23,6 +26,23 @@ THREADS_MIN = 2
 THREADS_MAX = 24
 """Threads are added while all are busy, most of them waiting at barriers; as many barriers can be under way at once.
 More would only queue for the interpreter lock."""
+
+FAULTS = (
+    HoldfastError,
+    struct.error,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a request may fail with beside an errno, if all goes wrong. It must be answered all the same."""
+
+READ_AGAIN_S = 0.1
+"""Before a device that could not be read is read again."""
 
 LATENCY_BUCKETS = 40
 """Powers of two of nanoseconds: bucket n counts latencies below 2**n ns; the last one is 18 minutes."""
@@ -113,20 +133,24 @@ class Workers:
             thread = threading.Thread(
                 target=self._run, args=(counters,), name=f"{self._name}-fuse-{number}", daemon=True
             )
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # No more threads are to be had: what has been read must be answered by those that there are.
+                log.warning("no thread can be added for file system requests: %s", error)
+                return
             self._counters.append(counters)
             self._threads.append(thread)
             self._idle += 1
-        thread.start()
 
     def _run(self, counters: Counters) -> None:
         # A umask is per process unless a thread takes its own; creations run under their caller's.
         libc.own_umask()
         request = Request()
-        device = self._device
-        while device.receive(request):
+        while self._receive(request):
             with self._lock:
                 self._idle -= 1
-                is_crowded = self._idle == 0
+                is_crowded = self._idle <= 0
             if is_crowded:
                 self._add()
             self._serve(request, counters)
@@ -134,25 +158,43 @@ class Workers:
                 self._idle += 1
         self.ended.set()
 
+    def _receive(self, request: Request) -> bool:
+        """Wait for the next request. Whatever else the device may say, somebody must go on reading it."""
+        while True:
+            try:
+                return self._device.receive(request)
+            except OSError:
+                log.exception("the file system's device cannot be read")
+                time.sleep(READ_AGAIN_S)
+
     def _serve(self, request: Request, counters: Counters) -> None:
-        """Handle one request and answer it."""
+        """Handle one request and answer it, whatever happens: the kernel waits for an answer without any limit."""
         began_ns = time.perf_counter_ns()
         opcode = request.opcode if request.opcode < abi.OPCODE_LIMIT else 0
         try:
             length = self._table[opcode](self._fs, request)
-        except OSError as error:
-            counters.errors[opcode] += 1
-            self._device.refuse(request, error.errno or errno.EIO)
-        except (KeyError, ValueError, IndexError, TypeError, AttributeError, RecursionError, MemoryError):
-            # A defect of ours: the application gets an I/O error instead of hanging for ever.
-            log.exception("file system request failed", extra={"opcode": request.opcode})
-            counters.errors[opcode] += 1
-            self._device.refuse(request, errno.EIO)
-        else:
             if length != NO_ANSWER:
                 self._device.answer(request, length)
                 counters.bytes[opcode] += length if opcode != Opcode.WRITE else request.length
+        except OSError as error:
+            counters.errors[opcode] += 1
+            self._refuse(request, error.errno or errno.EIO)
+        except FAULTS:
+            # A defect of ours, or no room for what must be remembered: the application gets an I/O error.
+            log.exception("file system request failed", extra={"opcode": request.opcode})
+            counters.errors[opcode] += 1
+            self._refuse(request, errno.EIO)
         elapsed_ns = time.perf_counter_ns() - began_ns
+        later, request.later = request.later, None
+        if later is not None:
+            later()
         counters.counts[opcode] += 1
         counters.total_ns[opcode] += elapsed_ns
         counters.buckets[opcode][min(elapsed_ns.bit_length(), LATENCY_BUCKETS - 1)] += 1
+
+    def _refuse(self, request: Request, number: int) -> None:
+        try:
+            self._device.refuse(request, number)
+        except OSError:
+            # The kernel knows no such request any more, or (FORGET) waits for no answer.
+            log.exception("file system request could not be refused", extra={"opcode": request.opcode})

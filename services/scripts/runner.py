@@ -8,20 +8,22 @@ node is giving up, and the script is ended with it. If the runner itself is kill
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.scripts.output import Output
-from services.scripts.record import Record, write_record
+from services.scripts.record import EXIT_KILLED, Record, write_record
 
 GRACE_S = 2.0
 """Between SIGTERM and SIGKILL: enough to remove a lock file, too short to matter beside any script's own limit."""
+UNENDING_S = 6.0
+"""After SIGKILL: a process ends at once unless the kernel holds it, and a slow disk gets some seconds."""
 TIMEOUT_MS_MAX = 24 * 3600 * 1000
 EXIT_NOT_STARTED = -1
 PROBLEM_BYTES_MAX = 512
@@ -63,6 +65,7 @@ class Runner:
         self._record = replace(run.record, runner=os.getpid())
         self._timed_out = False
         self._kill_sent = False
+        self._given_up_at = math.inf
         self._deadline = time.monotonic() + min(run.timeout_ms, TIMEOUT_MS_MAX) / 1000
 
     def run_script(self, stage: Stage) -> None:
@@ -114,6 +117,11 @@ class Runner:
                 _pid, status = os.waitpid(child, 0)
                 code = os.waitstatus_to_exitcode(status)
                 return code if code >= 0 else 128 - code
+            if time.monotonic() >= self._given_up_at:
+                # The kernel holds it, for a disk or a file system that does not answer. Whoever waits for the run may
+                # be the one who could help, so it must be told.
+                output.write(f"the script was killed and did not end within {UNENDING_S:g} s; it is left behind")
+                return EXIT_KILLED
             if wake in ready or supervisor in ready:
                 os.read(wake, 64) if wake in ready else poller.unregister(supervisor)
                 self._end(child)
@@ -135,9 +143,12 @@ class Runner:
 
     def _end(self, child: int) -> None:
         """Ask the whole session to end; the second time, and after GRACE_S, make it."""
+        now = time.monotonic()
+        if self._kill_sent:
+            self._given_up_at = min(self._given_up_at, now + UNENDING_S)
         _signal_session(child, signal.SIGKILL if self._kill_sent else signal.SIGTERM)
         self._kill_sent = True
-        self._deadline = time.monotonic() + GRACE_S
+        self._deadline = now + GRACE_S
 
     def _finish(self, code: int, started_at: float) -> None:
         duration_ms = (time.monotonic() - started_at) * 1000
@@ -154,20 +165,22 @@ def _signal_session(leader: int, number: signal.Signals) -> None:
     """Signal the script's process group and every process that is still in its session."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, number)
-    for pid in _session_members(leader):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def _session_members(session: int) -> Iterator[int]:
-    """Fields of /proc/<pid>/stat after the command name: state, ppid, pgrp, session (proc_pid_stat(5))."""
     for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
+        if name.isdigit():
+            _signal_member(int(name), leader, number)
+
+
+def _signal_member(pid: int, session: int, number: signal.Signals) -> None:
+    """Signal a process if it is in the session.
+
+    It is asked for by system calls: a process that waits without end while it executes a program (for a file system
+    that hangs) holds up every reader of its /proc entry. It is held by a descriptor before it is looked at, so a number
+    that is given to another process meanwhile does no harm.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        descriptor = os.pidfd_open(pid)
         try:
-            stat = Path("/proc", name, "stat").read_text(errors="replace")
-        except OSError:
-            continue
-        fields = stat.rpartition(")")[2].split()
-        if len(fields) > 3 and int(fields[3]) == session:
-            yield int(name)
+            if os.getsid(pid) == session:
+                signal.pidfd_send_signal(descriptor, number)
+        finally:
+            os.close(descriptor)

@@ -43,6 +43,7 @@ SERVICES = Registry(
         "scripts": "services.scripts.__main__",
         "vip": "services.vip.__main__",
         "gateway": "services.gateway.__main__",
+        "mail": "services.mail.__main__",
         "rfs": "services.rfs.__main__",
         "checker-process": "services.checkers.process.__main__",
         "checker-tcp": "services.checkers.tcp.__main__",
@@ -50,5 +51,7 @@ SERVICES = Registry(
         "checker-intf": "services.checkers.intf.__main__",
         "checker-ip": "services.checkers.ip.__main__",
         "checker-custom": "services.checkers.custom.__main__",
+        "checker-module": "services.checkers.module.__main__",
+        "checker-splitbrain": "services.checkers.splitbrain.__main__",
     },
 )

@@ -19,7 +19,7 @@ from holdfast.errors import ExitCode
 from holdfast.service.priority import prefer
 from holdfast.settings import NodeSettings
 
-from services.supervisor import bus_server, core, preload
+from services.supervisor import bus_server, core, preload, remains
 from services.supervisor.child import SIGNALS, Inheritance, start_program, start_service
 from services.supervisor.control import SOCKET_NAME, ControlSocket
 from services.supervisor.kept import KeptDescriptors
@@ -348,7 +348,9 @@ class Supervisor:
                 self._start(unit, now_s)
             return
         lease_ends_s = unit.lease_ends_s()
-        if unit.run.kill_at_s is not None and now_s >= unit.run.kill_at_s:
+        if self._kept.of(unit.name) and remains.waits_for_its_successor(unit.run.pid):
+            self._pass_over(unit, unit.run)
+        elif unit.run.kill_at_s is not None and now_s >= unit.run.kill_at_s:
             log.warning("%s (process %d) did not end in time and is killed", unit.name, unit.run.pid)
             unit.run.kill_at_s = now_s + SERVICE_STOP_S
             self._kill(unit, signal.SIGKILL)
@@ -356,6 +358,14 @@ class Supervisor:
             log.error("%s (process %d) hangs: its lease lapsed; it is killed", unit.name, unit.run.pid)
             unit.run.kill_at_s = now_s + SERVICE_STOP_S
             self._kill(unit, signal.SIGKILL)
+
+    def _pass_over(self, unit: Unit, run: Run) -> None:
+        """Go on without a killed process that cannot end: its successor frees it, or the end of its mounts does."""
+        log.error("%s (process %d) was killed while it waited for itself", unit.name, run.pid)
+        if unit.wanted:
+            self._ended(unit, signal.SIGKILL)
+        else:
+            remains.abort_connections(self._kept.of(unit.name).values())
 
     def _fence_when_due(self, now_s: float) -> None:
         unit = self._units.get(core.CRITICAL)

@@ -1,4 +1,6 @@
-"""The optional services that the state machine asks for: `services.json` in the run directory, watched (inotify(7))."""
+"""The optional services: those that modules need (`services.json` in the run directory, by the state machine) and those
+that an operator has switched on (`services-node.json`, by the gateway). Both are watched (inotify(7)).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from pathlib import Path
 from services.supervisor.registry import Registry
 
 FILE_NAME = "services.json"
+NODE_FILE_NAME = "services-node.json"
 SERVICES_MAX = 256
 FILE_BYTES_MAX = 1 << 16
 _IN_CLOSE_WRITE = 0x8
@@ -25,7 +28,7 @@ class WantedServices:
     """Says which services are to run; `fd` becomes readable when that may have changed."""
 
     def __init__(self, run_dir: Path, registry: Registry) -> None:
-        self._path = run_dir / FILE_NAME
+        self._paths = (run_dir / FILE_NAME, run_dir / NODE_FILE_NAME)
         self._registry = registry
         library = ctypes.CDLL(None, use_errno=True)
         self.fd: int = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -45,12 +48,13 @@ class WantedServices:
     def read(self) -> tuple[str, ...] | None:
         """Return all services that are to run, or None when the list cannot be read (what runs then goes on)."""
         optional: list[str] = []
-        try:
-            if self._path.exists():
-                optional = parse(self._path.read_bytes()[:FILE_BYTES_MAX], self._registry)
-        except (OSError, ValueError) as error:
-            log.error("%s is not used: %s", self._path, error)
-            return None
+        for path in self._paths:
+            try:
+                if path.exists():
+                    optional += parse(path.read_bytes()[:FILE_BYTES_MAX], self._registry)
+            except (OSError, ValueError) as error:
+                log.error("%s is not used: %s", path, error)
+                return None
         return tuple(dict.fromkeys([*self._registry.always, *optional]))
 
     def close(self) -> None:

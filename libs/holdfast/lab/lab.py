@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Final, Self
 
-from holdfast.lab import network, power, process
+from holdfast.lab import fuse, network, power, process
 from holdfast.lab.addressing import DEFAULT_LAB, LabName, NodeName, lab_name, lan_names, node_names
 from holdfast.lab.cuts import Cut, Direction, cuts_of
 from holdfast.lab.errors import LabError, LabNotFoundError, LabUsageError
@@ -181,10 +181,10 @@ def destroy(name: str) -> None:
         raise LabNotFoundError(f"there is no lab {name}", hint="holdfast lab ls lists them")
     with _uninterrupted():
         recorded = _recorded(directory)
-        process.end(recorded)
+        process.end(recorded, unstick=lambda: fuse.abort_below(directory))
         process.reap(recorded)
         while found := process.of_lab(directory):
-            process.end(found)
+            process.end(found, unstick=lambda: fuse.abort_below(directory))
         power.wait_for_disk(directory)
         shutil.rmtree(directory)
 

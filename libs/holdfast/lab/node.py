@@ -45,10 +45,7 @@ class Node(Place):
     @property
     def init(self) -> ProcessMark:
         """The node's first process; raises LabUsageError when the node is off."""
-        init = self._state()[1].init
-        if init is None or not process.is_alive(init):
-            raise LabUsageError(f"{self.name} is off", hint=f"holdfast lab start {self.name}")
-        return init
+        return self._running()[1]
 
     @property
     def root(self) -> Path:
@@ -67,7 +64,7 @@ class Node(Place):
     @property
     def pids(self) -> set[int]:
         """The processes of the node, by the machine's numbers."""
-        return process.in_namespace_of(self.init)
+        return process.in_node(self._upper_directory())
 
     def condition(self) -> Condition:
         """Whether the node runs."""
@@ -87,7 +84,7 @@ class Node(Place):
             state, own = self._state()
             if process.is_alive(own.init):
                 raise LabUsageError(f"{self.name} is running")
-            own = power.switch_off(own)
+            own = power.switch_off(state, own)
             save(state.with_node(own))
             own = replace(own, net=network.make_node_network(state, self.name))
             save(state.with_node(own))
@@ -108,18 +105,18 @@ class Node(Place):
                 raise LabUsageError(f"{self.name} is off")
             killed_at = time.monotonic()
             if link_up:
-                process.end([own.init, own.cradle])
+                power.end_processes(state, own)
                 process.reap([own.cradle])
                 save(state.with_node(replace(own, init=None, cradle=None)))
             else:
                 network.set_ports(state, self.name, state.lans, up=False)
-                save(state.with_node(power.switch_off(own)))
+                save(state.with_node(power.switch_off(state, own)))
             return killed_at
 
     def pause(self) -> int:
         """Stop every process of the node (SIGSTOP), and return how many; its kernel goes on."""
-        init = self.init
-        return process.stop_all(lambda: process.in_namespace_of(init))
+        upper = self._upper_directory()
+        return process.stop_all(lambda: process.in_node(upper))
 
     def resume(self) -> None:
         """Let the processes of the node go on."""
@@ -142,6 +139,16 @@ class Node(Place):
     def _state(self) -> tuple[LabState, NodeState]:
         state = load(self._directory)
         return state, state.node(self.name)
+
+    def _running(self) -> tuple[LabState, ProcessMark]:
+        state, own = self._state()
+        if own.init is None or not process.is_alive(own.init):
+            raise LabUsageError(f"{self.name} is off", hint=f"holdfast lab start {self.name}")
+        return state, own.init
+
+    def _upper_directory(self) -> Path:
+        """What names the node in the mount tables of its processes; raises LabUsageError when it is off."""
+        return power.upper_directory(self._running()[0], self.name)
 
 
 class Client(Place):

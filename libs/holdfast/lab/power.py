@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import holdfast
-from holdfast.lab import namespace, rootfs
+from holdfast.lab import fuse, namespace, rootfs
 from holdfast.lab.addressing import NodeName, hosts_file
 from holdfast.lab.errors import LabError
 from holdfast.lab.init import InitSpec
@@ -57,9 +57,20 @@ def start_init(state: LabState, node: NodeName, net: ProcessMark) -> tuple[Proce
     return cradle, mark(int(said))
 
 
-def switch_off(node: NodeState) -> NodeState:
+def end_processes(state: LabState, node: NodeState) -> None:
+    """End everything that runs in a node, though a file system of it hangs. Raises LabError."""
+    directory = node_directory(state, node.name)
+    end([node.init, node.cradle], unstick=lambda: fuse.abort_below(directory))
+
+
+def upper_directory(state: LabState, node: NodeName) -> Path:
+    """What names the node in the mount tables of its processes."""
+    return rootfs.upper_directory(node_directory(state, node))
+
+
+def switch_off(state: LabState, node: NodeState) -> NodeState:
     """End everything in a node, its network too."""
-    end([node.init, node.cradle])
+    end_processes(state, node)
     end([node.net])
     reap([node.cradle, node.net])
     return replace(node, net=None, cradle=None, init=None)

@@ -3,15 +3,21 @@
 A process is known by its number and its start time, so that a reused number is never mistaken for it, and
 every process that a lab starts carries the lab's name in its environment, so that none is lost when a record
 was not written.
+
+A process that waits without end while it executes a program (for a file system that hangs) holds up every reader of
+most of its /proc entry; `status` and `mountinfo` can be read all the same. What else is read of processes that are not
+known to be ours is read in a thread, with a limit.
 """
 
 from __future__ import annotations
 
 import os
+import queue
 import select
 import signal
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,6 +29,10 @@ LAB_VARIABLE: Final = "HOLDFAST_LAB"
 
 END_TIMEOUT_S: Final = 10.0
 """A killed process is gone at once, unless the kernel holds it in a system call."""
+STUCK_AFTER_S: Final = 2.0
+"""A killed process that is not gone by then is helped: the kernel takes down a whole node within some tenths of it."""
+READ_TIMEOUT_S: Final = 1.0
+"""For the environment of one process, which takes microseconds."""
 STANDSTILL_TIMEOUT_S: Final = 2.0
 STANDSTILL_POLL_S: Final = 0.001
 _STOP_ROUNDS_MAX: Final = 50
@@ -53,16 +63,26 @@ def is_alive(process: ProcessMark | None) -> bool:
     return status is not None and status[1] == process.started and status[0] not in "ZX"
 
 
-def end(processes: Iterable[ProcessMark | None], *, timeout_s: float = END_TIMEOUT_S) -> None:
-    """Kill these processes and wait until they are gone; raises LabError when one stays."""
+def end(
+    processes: Iterable[ProcessMark | None],
+    *,
+    timeout_s: float = END_TIMEOUT_S,
+    unstick: Callable[[], object] = lambda: None,
+) -> None:
+    """Kill these processes and wait until they are gone; raises LabError when one stays.
+
+    `unstick` is called once when they are not gone after STUCK_AFTER_S.
+    """
     known = [process for process in processes if process is not None]
     watched = [(process, fd) for process in known if (fd := _open(process)) is not None]
     try:
         for _, fd in watched:
             _signal(fd, signal.SIGKILL)
-        deadline = time.monotonic() + timeout_s
+        began = time.monotonic()
+        if not all(_wait(fd, began + STUCK_AFTER_S) for _, fd in watched):
+            unstick()
         for process, fd in watched:
-            if not _wait(fd, deadline) and is_alive(process):
+            if not _wait(fd, began + timeout_s) and is_alive(process):
                 raise LabError(f"process {process.pid} does not end", hint="the kernel holds it; see its stack")
     finally:
         for _, fd in watched:
@@ -99,7 +119,7 @@ def stop_all(members: Callable[[], set[int]]) -> int:
 def _await_standstill(pids: Iterable[int]) -> None:
     deadline = time.monotonic() + STANDSTILL_TIMEOUT_S
     for pid in pids:
-        while (status := _read_status(pid)) is not None and status[0] in "RS" and time.monotonic() < deadline:
+        while _state_letter(pid) in ("R", "S") and time.monotonic() < deadline:
             time.sleep(STANDSTILL_POLL_S)
 
 
@@ -112,22 +132,33 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
             continue
 
 
-def in_namespace_of(init: ProcessMark) -> set[int]:
-    """The processes in the pid namespace whose first process is `init`, by the machine's numbers."""
-    wanted = _namespace(init.pid)
-    return {pid for pid in _all() if wanted is not None and _namespace(pid) == wanted}
+def in_node(upper: Path) -> set[int]:
+    """The processes of the node that has this directory as its overlay's upper one, by the machine's numbers.
+
+    Those are in its mount namespace, and one pid namespace below ours: what enters a node from outside has a process
+    that is in the first one only.
+    """
+    depth = len(_numbers(os.getpid())) + 1
+    needle = f"upperdir={upper},"
+    return {pid for pid in all_pids() if len(_numbers(pid)) == depth and needle in mount_table(pid)}
+
+
+def mount_table(pid: int) -> str:
+    """The mounts that a process sees (proc_pid_mountinfo(5)); of one that is ending, those of a thread it still has."""
+    found = _read(f"/proc/{pid}/mountinfo")
+    if not found:
+        tables = (_read(f"/proc/{pid}/task/{thread}/mountinfo") for thread in _threads(pid))
+        found = next(filter(None, tables), b"")
+    return found.decode(errors="replace")
 
 
 def of_lab(directory: Path) -> list[ProcessMark]:
     """Every process that carries the lab's mark, except this one and its ancestors."""
     needle = f"{LAB_VARIABLE}={directory}\0".encode()
-    own = _ancestry()
     marks: list[ProcessMark] = []
-    for pid in _all() - own:
-        if needle in _read(f"/proc/{pid}/environ") + b"\0":
-            status = _read_status(pid)
-            if status is not None and status[0] not in "ZX":
-                marks.append(ProcessMark(pid=pid, started=status[1]))
+    for pid, environment, status in _environments(all_pids() - _ancestry()):
+        if needle in environment + b"\0" and status is not None and status[0] not in "ZX":
+            marks.append(ProcessMark(pid=pid, started=status[1]))
     return marks
 
 
@@ -142,7 +173,8 @@ def name(pid: int) -> str:
     return _read(f"/proc/{pid}/comm").decode(errors="replace").strip()
 
 
-def _all() -> set[int]:
+def all_pids() -> set[int]:
+    """The processes of the machine."""
     return {int(entry) for entry in os.listdir("/proc") if entry.isdigit()}
 
 
@@ -160,11 +192,48 @@ def _read_status(pid: int) -> tuple[str, int] | None:
     return (fields[0], int(fields[19])) if len(fields) > 19 else None
 
 
-def _namespace(pid: int) -> str | None:
+def _environments(pids: Iterable[int]) -> Iterator[tuple[int, bytes, tuple[str, int] | None]]:
+    """Environment and status of each process; those that do not let themselves be read are left out."""
+    left = list(pids)
+    while left:
+        seen: queue.SimpleQueue[tuple[int, bytes, tuple[str, int] | None]] = queue.SimpleQueue()
+        threading.Thread(target=_look, args=(tuple(left), seen), daemon=True).start()
+        try:
+            while left:
+                found = seen.get(timeout=READ_TIMEOUT_S)
+                left.pop(0)
+                yield found
+        except queue.Empty:
+            left.pop(0)
+
+
+def _look(pids: Iterable[int], seen: queue.SimpleQueue[tuple[int, bytes, tuple[str, int] | None]]) -> None:
+    for pid in pids:
+        seen.put((pid, _read(f"/proc/{pid}/environ"), _read_status(pid)))
+
+
+def _status_line(pid: int, name: str) -> str:
+    """One line of `status`, without its name; empty when the process is gone."""
+    for line in _read(f"/proc/{pid}/status").decode(errors="replace").splitlines():
+        if line.startswith(f"{name}:"):
+            return line.partition(":")[2].strip()
+    return ""
+
+
+def _state_letter(pid: int) -> str:
+    return _status_line(pid, "State")[:1]
+
+
+def _numbers(pid: int) -> list[str]:
+    """The numbers of a process in its pid namespace and those above it, from ours on."""
+    return _status_line(pid, "NSpid").split()
+
+
+def _threads(pid: int) -> list[str]:
     try:
-        return os.readlink(f"/proc/{pid}/ns/pid")
+        return os.listdir(f"/proc/{pid}/task")
     except OSError:
-        return None
+        return []
 
 
 def _ancestry() -> set[int]:
@@ -205,5 +274,4 @@ def _wait(fd: int, deadline: float) -> bool:
 
 def is_stopped(process: ProcessMark) -> bool:
     """Whether a running process was stopped by a signal."""
-    status = _read_status(process.pid)
-    return status is not None and status[0] == "T"
+    return _state_letter(process.pid) == "T"

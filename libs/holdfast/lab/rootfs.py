@@ -20,6 +20,7 @@ from holdfast.lab import mounting
 from holdfast.lab.errors import LabError
 
 PLAIN_DIRECTORIES: Final = ("/var/lib", "/srv", "/etc/holdfast")
+_UPPER: Final = "upper"
 _MKFS_TIMEOUT_S: Final = 120.0
 _MOUNT_TIMEOUT_S: Final = 60.0
 _DEVICES: Final = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9))
@@ -42,6 +43,11 @@ class RootSpec:
     def image(self) -> Path:
         """The file that is the node's disk."""
         return self.directory / "disk.img"
+
+
+def upper_directory(directory: Path) -> Path:
+    """The upper directory of a node's overlay, as mount tables show it."""
+    return directory / "disk" / _UPPER
 
 
 def make_disk(image: Path, size_bytes: int) -> None:
@@ -115,7 +121,7 @@ def _mount_disk(image: Path, target: Path) -> None:
 
 
 def _lay_over(disk: Path, root: Path) -> None:
-    upper, work = disk / "upper", disk / "work"
+    upper, work = disk / _UPPER, disk / "work"
     upper.mkdir(exist_ok=True)
     work.mkdir(exist_ok=True)
     upper.chmod(0o755)

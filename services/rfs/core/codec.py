@@ -86,6 +86,15 @@ class Reader:
         self._at = end
         return value
 
+    def exactly(self, length: int) -> bytes:
+        """Return the next `length` bytes."""
+        end = self._at + length
+        if end > len(self._body):
+            raise PeerError(f"a string of {length} bytes runs over the end of what holds it")
+        value = bytes(self._body[self._at : end])
+        self._at = end
+        return value
+
     def path(self) -> bytes:
         """Return a path that stays below its tree: relative, no empty, `.` or `..` component, no NUL."""
         return checked_path(self.text(limits.PATH_BYTES_MAX))
@@ -95,6 +104,11 @@ class Reader:
         rest = self._body[self._at :]
         self._at = len(self._body)
         return rest
+
+    @property
+    def is_empty(self) -> bool:
+        """True when everything has been taken."""
+        return self._at == len(self._body)
 
     def end(self) -> None:
         """Raise PeerError when something is left over."""

@@ -49,11 +49,18 @@ def header(position: int, epoch: int, tree: int, kind: int, head: bytes, payload
     return HEADER.pack(len(head) + len(payload), total, position, epoch & _EPOCH_MASK, tree, kind)
 
 
-def read(buffer: memoryview, start: int, end: int, *, after: int, epoch: int) -> Iterator[Record]:
+def header_over(position: int, epoch: int, tree: int, kind: int, body: memoryview) -> bytes:
+    """As `header`, in a session with fast checksums; `body` is the body in one piece, where it will be sent from."""
+    checked = _CHECKED.pack(position, epoch & _EPOCH_MASK, tree, kind)
+    total = checksum.summed_fast(checked, body)
+    return HEADER.pack(len(body), total, position, epoch & _EPOCH_MASK, tree, kind)
+
+
+def read(buffer: memoryview, start: int, end: int, *, after: int, epoch: int, fast: bool = False) -> Iterator[Record]:
     """Yield the whole records in `buffer[start:end]`; the caller keeps an incomplete one at the end.
 
-    `after` is the stream position at `start`. Raises PeerError at the first record that is too long, has a wrong
-    checksum, does not follow the one before, or belongs to another epoch.
+    `after` is the stream position at `start`; `fast`: the session's checksums are the fast ones. Raises PeerError at
+    the first record that is too long, has a wrong checksum, does not follow the one before, or is of another epoch.
     """
     while end - start >= HEADER.size:
         length, total, position, its_epoch, tree, kind = HEADER.unpack_from(buffer, start)
@@ -63,7 +70,8 @@ def read(buffer: memoryview, start: int, end: int, *, after: int, epoch: int) ->
         if stop > end:
             return
         body = buffer[start + HEADER.size : stop]
-        if checksum.summed(bytes(buffer[start + _CHECKED_FROM : start + HEADER.size]), b"", body) != total:
+        checked = bytes(buffer[start + _CHECKED_FROM : start + HEADER.size])
+        if (checksum.summed_fast(checked, body) if fast else checksum.summed(checked, b"", body)) != total:
             raise PeerError(f"the checksum of the record at {after} is wrong")
         if position != after + HEADER.size + length:
             raise PeerError(f"the record after {after} says that it ends at {position}")

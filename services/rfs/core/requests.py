@@ -38,6 +38,9 @@ class Ask(IntEnum):
     """What the secondary saw at the probe `token`: rows (one or none) and a digest; waits until it has been applied."""
     LISTING = 7
     """Rows of one directory's names: one message, without rows when there is no such directory."""
+    CENSUS = 8
+    """As WALK, with a digest in place of a directory's rows where these tell no more; see `census`. Only a secondary
+    that says in its greeting that it can is asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -118,10 +118,15 @@ def encode_rows(directory: bytes, rows: list[Row]) -> bytes:
 def decode_rows(message: bytes) -> tuple[bytes, list[Row]]:
     """Return directory and rows; raise PeerError for rubbish."""
     reader = Reader(memoryview(message))
+    found = take_rows(reader)
+    reader.end()
+    return found
+
+
+def take_rows(reader: Reader) -> tuple[bytes, list[Row]]:
+    """Take one directory with its rows from the front of a message."""
     directory = reader.text(PATH_BYTES_MAX)
     (count,) = reader.take(_COUNT)
     if count > ROWS_MAX:
         raise PeerError(f"{count} rows in one message", hint=f"at most {ROWS_MAX}")
-    rows = [Row(reader.text(NAME_BYTES_MAX), *reader.take(_ROW)) for _ in range(count)]
-    reader.end()
-    return directory, rows
+    return directory, [Row(reader.text(NAME_BYTES_MAX), *reader.take(_ROW)) for _ in range(count)]

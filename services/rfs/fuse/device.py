@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from services.rfs.fuse import abi
 from services.rfs.fuse.abi import Notify
@@ -35,6 +35,7 @@ class Request:
         "data",
         "gid",
         "is_resent",
+        "later",
         "length",
         "node_id",
         "opcode",
@@ -58,6 +59,8 @@ class Request:
         self.pid = 0
         self.is_resent = False
         self.umask = -1
+        self.later: Callable[[], None] | None = None
+        """What is left to do when the answer has been sent, and nobody waits for; the handler sets it."""
 
     def name(self, at: int) -> bytes:
         """The name that starts at an offset of the request and ends with a null byte."""

@@ -6,6 +6,7 @@ import errno
 import os
 import threading
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from holdfast.errors import EnvironmentFaultError
 
@@ -26,6 +27,21 @@ BUSY_PROCESSES_MAX = 20
 
 BUSY_LOOK_S = 2.0
 """Time to look for them; naming them is a courtesy that must not hold up a change of role."""
+
+
+ANSWER_S_MAX = 3.0
+"""What a directory gets to answer. An orphaned worker of an earlier supervisor lives for up to 2 s."""
+
+
+class Answer(Enum):
+    """What looking at a directory by path gave."""
+
+    ALIVE = auto()
+    """Somebody answered, if only with an error."""
+    DEAD = auto()
+    """A mount whose connection has ended."""
+    NONE = auto()
+    """Nothing in time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,19 +68,47 @@ def mount_device(device_fd: int, directory: str) -> None:
 
 def is_dead(directory: str) -> bool:
     """True when a FUSE mount without a server lies over the directory."""
+    return _look(directory) is Answer.DEAD
+
+
+def _look(directory: str) -> Answer:
+    """Look at the directory by path, for as long as an answer may take.
+
+    When its requests are in nobody's hands the look waits without end. It does so in a thread that the end of the
+    connection, or of this process, takes away.
+    """
+    found: list[Answer] = []
+    looking = threading.Thread(target=_stat, args=(directory, found), daemon=True)
+    looking.start()
+    looking.join(ANSWER_S_MAX)
+    return found[0] if found else Answer.NONE
+
+
+def _stat(directory: str, found: list[Answer]) -> None:
     try:
         os.stat(directory)
     except OSError as error:
-        return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
-    return False
+        found.append(Answer.DEAD if error.errno in (errno.ENOTCONN, errno.ECONNABORTED) else Answer.ALIVE)
+    else:
+        found.append(Answer.ALIVE)
 
 
 def detach_dead(directory: str) -> int:
-    """Take dead mounts off the directory and return how many there were."""
+    """Take mounts that nobody serves any more off the directory and return how many there were.
+
+    One whose connection is kept open by a process that can neither serve it nor end is aborted. Raises
+    EnvironmentFaultError when something else than a mount of ours does not answer.
+    """
     for count in range(STALE_MOUNTS_MAX):
-        if not is_dead(directory):
-            return count
-        libc.umount2(os.fsencode(directory), MNT_DETACH | UMOUNT_NOFOLLOW)
+        match _look(directory):
+            case Answer.ALIVE:
+                return count
+            case Answer.DEAD:
+                libc.umount2(os.fsencode(directory), MNT_DETACH | UMOUNT_NOFOLLOW)
+            case Answer.NONE if is_mounted(directory):
+                unmount_busy(directory)
+            case Answer.NONE:
+                raise EnvironmentFaultError(f"{directory} does not answer within {ANSWER_S_MAX:g} s")
     raise EnvironmentFaultError(f"{directory} carries more than {STALE_MOUNTS_MAX} dead mounts")
 
 

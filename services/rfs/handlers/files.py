@@ -80,7 +80,7 @@ def write(fs: FileSystem, request: Request) -> int:
         written = fs.disk.pwrite("write.data", held.fd, data, offset)
         record_data(fs, node, offset, data[:written])
     if written >= WRITE_OUT_BYTES:
-        fs.disk.start_write_out("write.out", held.fd, offset, written)
+        request.later = lambda: fs.disk.start_write_out("write.out", held.fd, offset, written)
     if flags & SYNCHRONOUS:
         synchronise(fs, node, data_only=not flags & os.O_SYNC & ~os.O_DSYNC, write=True)
     abi.WRITE_OUT.pack_into(request.out, OUT, written, 0)

@@ -120,6 +120,18 @@ def kill(*pids: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def stop(*pids: int) -> None:
+    """SIGSTOP to each: alive, and deaf to everything."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+
+
+def go_on(*pids: int) -> None:
+    """SIGCONT to each."""
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process runs; one that only waits to be reaped does not."""
     try:

@@ -9,10 +9,19 @@ import pytest
 from holdfast.events.membership import PeerFound, PeerLost, PeerReported
 
 from tests.integration.heartbeat.peers import losses
-from tests.integration.heartbeat.supervised_peer import LonePeer, SupervisedPeer, is_alive, kill, supervised_pair
+from tests.integration.heartbeat.supervised_peer import (
+    LonePeer,
+    SupervisedPeer,
+    go_on,
+    is_alive,
+    kill,
+    stop,
+    supervised_pair,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 KILLS = 10
+HANGS = 3
 
 
 def run(scenario: Callable[[SupervisedPeer, LonePeer], Awaitable[None]], *, timeout_ms: int = 150) -> None:
@@ -48,6 +57,43 @@ def test_the_beating_process_is_killed_ten_times_and_the_peer_notices_nothing() 
         assert numbers == sorted(numbers)
 
     run(scenario)
+
+
+def test_a_beating_process_that_hangs_is_ended_by_the_spare_before_the_peer_notices() -> None:
+    """The supervisor would find out after two seconds. What the node announces never goes back."""
+
+    async def scenario(one: SupervisedPeer, two: LonePeer) -> None:
+        hung: tuple[int, ...] = ()
+        for number in range(2, 2 + HANGS):
+            beating, spare = await one.until_prepared(not_pids=hung)
+            stop(beating)
+            hung = (*hung, beating)
+            assert (await one.until_prepared(not_pids=hung))[0] == spare
+            assert not is_alive(beating)
+            await heard_again(one, two, number)
+        assert losses(two.heard) == []
+        numbers = [
+            fact.payload.announcement.number for fact in two.heard.facts if isinstance(fact.payload, PeerReported)
+        ]
+        assert numbers == sorted(numbers)
+
+    run(scenario, timeout_ms=500)
+
+
+def test_a_stopped_node_goes_on_with_the_process_that_beat_before() -> None:
+    """Both stand still, so the spare has no right to say that the other one hangs."""
+
+    async def scenario(one: SupervisedPeer, two: LonePeer) -> None:
+        pids = await one.until_prepared()
+        stop(pids[1], pids[0])
+        lost = await two.heard.wait_for(PeerLost)
+        assert lost.reason == "silence"
+        go_on(*pids)
+        await two.heard.wait_for(PeerFound)
+        await heard_again(one, two, 2)
+        assert await one.until_prepared() == pids
+
+    run(scenario, timeout_ms=500)
 
 
 def test_a_killed_spare_is_replaced_and_nobody_notices() -> None:

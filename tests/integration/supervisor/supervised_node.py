@@ -12,12 +12,14 @@ from services.supervisor.service import Supervisor
 
 KINDS = ("statemachine", "plain", "keeper", "hanger", "failing", "heartbeat")
 MISSING = "missing"
+STALLING = "stalling"
 
 
 def main() -> int:
     """Run the services named on the command line under a real supervisor."""
     modules = dict.fromkeys(KINDS, "holdfast.testing.supervised")
-    registry = Registry(always=tuple(sys.argv[1:]), modules={**modules, MISSING: "services.there_is_no_such"})
+    modules |= {MISSING: "services.there_is_no_such", STALLING: "tests.integration.supervisor.stalling_service"}
+    registry = Registry(always=tuple(sys.argv[1:]), modules=modules)
     preload.freeze()
     return Supervisor(load_settings(), registry).run()
 

@@ -17,6 +17,8 @@ import pytest
 from holdfast.bus.nats import read_address
 from holdfast.testing.services import NodePlace
 
+from services.rfs.fuse import mount
+
 WAIT_S_MAX = 20.0
 LOOK_AGAIN_S = 0.01
 HERE = Path(__file__).parent
@@ -168,6 +170,55 @@ def test_descriptors_survive_the_service_that_kept_them(start: Start) -> None:
         assert node.services()["keeper"]["kept"] == ["count"]
         os.kill(pid, signal.SIGKILL)
         node.until_ready("keeper", not_pid=pid)
+
+
+@pytest.fixture
+def waiting_for_itself(start: Start) -> Iterator[tuple[SupervisedNode, int, subprocess.Popen[bytes]]]:
+    """A node whose service waits for itself and would not survive a signal, that service, and who waits for it."""
+    node = start("statemachine")
+    node.until_ready("statemachine")
+    tree = node.place.run_dir / "tree"
+    tree.mkdir()
+    (tree / "slow").touch()
+    (tree / "other").touch()
+    (node.place.run_dir / "services.json").write_text('{"services": ["stalling"]}')
+    first = node.until_ready("stalling")
+    until(lambda: node.services()["stalling"]["kept"] == ["device", "root"])
+    try:
+        (tree / "other").stat()
+        application = subprocess.Popen(["stat", str(tree / "slow")], stdout=subprocess.DEVNULL)
+        tasks = Path(f"/proc/{first}/task")
+        until(lambda: any(b"inval_entry" in (task / "stack").read_bytes() for task in tasks.iterdir()))
+        yield node, first, application
+    finally:
+        while mount.is_mounted(str(tree)):
+            mount.unmount_busy(str(tree))
+        application.kill()
+        application.wait(WAIT_S_MAX)
+
+
+@pytest.mark.root
+def test_a_killed_service_that_waits_for_itself_is_freed_by_its_successor(
+    waiting_for_itself: tuple[SupervisedNode, int, subprocess.Popen[bytes]],
+) -> None:
+    node, first, application = waiting_for_itself
+    os.kill(first, signal.SIGKILL)
+    node.until_ready("stalling", not_pid=first)
+    assert application.wait(WAIT_S_MAX) == 0
+    until(lambda: is_gone(first))
+
+
+@pytest.mark.root
+def test_a_node_ends_though_a_killed_service_waits_for_itself(
+    waiting_for_itself: tuple[SupervisedNode, int, subprocess.Popen[bytes]],
+) -> None:
+    """Nobody is started in its place any more, so its mounts end with it."""
+    node, first, application = waiting_for_itself
+    node.process.send_signal(signal.SIGTERM)
+    node.process.wait(WAIT_S_MAX)
+    until(lambda: is_gone(first))
+    application.wait(WAIT_S_MAX)
+    assert not mount.is_mounted(str(node.place.run_dir / "tree"))
 
 
 def test_optional_services_come_and_go_with_the_wanted_list(start: Start) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
+import pytest
+from holdfast.errors import PeerError, StorageError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.rfs.core import codec, record
+from services.rfs.core import checksum, codec, record
 from services.rfs.core import operations as ops
 from services.rfs.core.markers import Item
 from services.rfs.stream import Window
@@ -24,7 +27,8 @@ def unread(window: Window, position: int) -> list[Item]:
     while piece := bytes(window.unsent(at)):
         data += piece
         at += len(piece)
-    found = record.read(memoryview(data), 0, len(data), after=position, epoch=window.epoch)
+    received = memoryview(bytearray(data))
+    found = record.read(received, 0, len(data), after=position, epoch=window.epoch, fast=window.fast)
     return [codec.decode(one.kind, one.tree, one.body) for one in found]
 
 
@@ -73,3 +77,42 @@ def test_a_position_of_another_session_is_not_acknowledged(tmp_path: Path) -> No
     assert not window.acknowledge(start + 1)
     assert window.acknowledge(start)
     window.close()
+
+
+@pytest.mark.skipif(not checksum.FAST, reason="libxxhash.so.0 is not installed")
+def test_large_records_of_a_session_with_fast_checksums_survive_the_end_of_the_ring(tmp_path: Path) -> None:
+    window = Window(tmp_path / "ring", capacity=4 * checksum.WIDE_BYTES)
+    window.begin("s", 2**40 + 3, fast=True)
+    dice = random.Random(5)
+    for size in (1, checksum.WIDE_BYTES, 2 * checksum.WIDE_BYTES, 100, checksum.WIDE_BYTES + 7) * 5:
+        before, item = window.head, write(dice.randbytes(size))
+        end = window.append(item)
+        assert end is not None
+        assert unread(window, before) == [item]
+        assert window.acknowledge(end)
+    window.close()
+
+
+@pytest.mark.skipif(not checksum.FAST, reason="libxxhash.so.0 is not installed")
+def test_fast_checksums_find_a_changed_bit_and_are_not_taken_for_others(tmp_path: Path) -> None:
+    window = Window(tmp_path / "ring", capacity=1 << 20)
+    start = window.begin("s", 1, fast=True)
+    window.append(write(bytes(checksum.WIDE_BYTES)))
+    data = bytearray(window.unsent(start))
+    with pytest.raises(PeerError):
+        list(record.read(memoryview(data), 0, len(data), after=start, epoch=1))
+    data[-1] ^= 4
+    with pytest.raises(PeerError):
+        list(record.read(memoryview(data), 0, len(data), after=start, epoch=1, fast=True))
+    window.close()
+
+
+def test_a_stream_whose_checksums_can_be_computed_no_more_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = Window(tmp_path / "ring", capacity=4096)
+    window.begin("s", 1, fast=True)
+    window.close()
+    monkeypatch.setattr(checksum, "FAST", "")
+    with pytest.raises(StorageError, match="libxxhash"):
+        Window(tmp_path / "ring", capacity=4096)
