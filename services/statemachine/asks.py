@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from holdfast.bus import subjects
 from holdfast.core.overview import overview
@@ -14,26 +15,23 @@ from holdfast.core.settings import ModuleSettings
 from holdfast.core.state import State
 from holdfast.errors import ConfigError, HoldfastError, NotFoundError, OperatorError, RefusedError, UnavailableError
 from holdfast.events import codec
-from holdfast.events.module import Action, CommandRequested, ConfigurationRemoved, ResourceReported, SettingChanged
+from holdfast.events.module import Action, CommandRequested, ConfigurationRemoved, ResourceReported
 from holdfast.events.replication import VerifyReplicas
 from holdfast.events.state import Role, Status
 from holdfast.history.translate import module_settings
 from holdfast.ids import ModuleId, checked_name
 
+from services.statemachine import control
 from services.statemachine.files import ModuleFiles, edited_differs, read_applied
 from services.statemachine.module_runner import ModuleRunner
 from services.statemachine.readmodel import Json, failed_model, module_model
+from services.statemachine.requests import Request, flag_of, text_of
 from services.statemachine.service import StateMachine
 
-TEXT_CHARS_MAX = 1024
-"""Longest text accepted as a value, a name or an argument."""
 VERIFY_S_MAX = 24 * 3600.0
-SETTINGS = ("failover", "checker", "errd")
-FIXED_WHILE_RUNNING = ("peer", "replication", "addresses")
-"""Settings that may only change while the module is stopped."""
-
-Request = Mapping[str, object]
+STARTS = (Action.START, Action.PRIM, Action.SECOND)
 Answer = Callable[[StateMachine, Request], Awaitable[Json]]
+log = logging.getLogger("holdfast.statemachine")
 
 
 async def answer_all(machine: StateMachine) -> None:
@@ -66,21 +64,39 @@ def refusal(error: HoldfastError) -> Json:
 
 
 async def _command(machine: StateMachine, request: Request) -> Json:
-    runner = machine.runner(_text(request, "module"))
+    runner = machine.runner(text_of(request, "module"))
     command = CommandRequested(
         action=_action(request),
-        argument=_text(request, "argument", ""),
-        identity=_text(request, "identity", ""),
-        who=_text(request, "who", ""),
+        argument=text_of(request, "argument", ""),
+        identity=text_of(request, "identity", ""),
+        who=text_of(request, "who", ""),
     )
-    state = await runner.decide(command, trace=_text(request, "trace", ""))
+    if command.action in STARTS and runner.state.role is Role.STOP and runner.state.is_idle:
+        await _look_up_again(machine, runner)
+    state = await runner.decide(command, trace=text_of(request, "trace", ""))
     if state.refusal is not None:
         return {"accepted": False, "reason": state.refusal.reason, "code": int(RefusedError.exit_code)}
     return {"accepted": True, "reason": "", "role": str(state.role), "status": str(state.status)}
 
 
+async def _look_up_again(machine: StateMachine, runner: ModuleRunner) -> None:
+    """A module that starts takes what host names mean now, and the cluster's configuration in force.
+
+    When that cannot be found out it starts with what it knew.
+    """
+    try:
+        applied = await asyncio.to_thread(read_applied, machine.context.settings, runner.module)
+        settings = module_settings(applied, module=runner.module, node=machine.context.settings.node)
+    except HoldfastError as error:
+        log.warning("module %s starts with the configuration it had: %s", runner.module, error)
+        return
+    if settings != runner.state.settings:
+        await runner.decide(applied)
+        machine.write_wanted()
+
+
 async def _state(machine: StateMachine, request: Request) -> Json:
-    wanted = _text(request, "module", "")
+    wanted = text_of(request, "module", "")
     names = [ModuleId(wanted)] if wanted else list(machine.runners)
     models = [_model(machine, machine.runners[name]) for name in names if name in machine.runners]
     broken = [failed_model(name, why) for name, why in machine.failures.items() if wanted in ("", name)]
@@ -97,7 +113,7 @@ def _model(machine: StateMachine, runner: ModuleRunner) -> Json:
 
 
 async def _apply(machine: StateMachine, request: Request) -> Json:
-    module = ModuleId(checked_name("module", _text(request, "module")))
+    module = ModuleId(checked_name("module", text_of(request, "module")))
     applied = await asyncio.to_thread(read_applied, machine.context.settings, module)
     settings = module_settings(applied, module=module, node=machine.context.settings.node)
     runner = machine.runners.get(module)
@@ -106,6 +122,8 @@ async def _apply(machine: StateMachine, request: Request) -> Json:
     else:
         _check_change(runner.state, settings)
         await runner.decide(applied)
+        if not flag_of(request, "update", default=False):
+            await control.reset_switches(runner)
     machine.write_wanted()
     return {"accepted": True, "reason": "", "signature": applied.signature}
 
@@ -119,13 +137,24 @@ def _check_change(state: State, settings: ModuleSettings) -> None:
         raise RefusedError(
             f"the module is {now}", hint="a configuration is applied in STOP, ALONE Ready or WAIT NotReady"
         )
-    for name in FIXED_WHILE_RUNNING:
-        if getattr(state.settings, name) != getattr(settings, name):
+    before, after = _fixed(state.settings), _fixed(settings)
+    for name, value in before.items():
+        if value != after[name]:
             raise RefusedError(f"{name} cannot change while the module runs", hint="stop the module first")
 
 
+def _fixed(settings: ModuleSettings) -> Mapping[str, object]:
+    """Settings that may only change while the module is stopped.
+
+    Where the peer is may change: a primary that is alone waits for it to come, whatever its address.
+    """
+    link = settings.replication
+    replication = None if link is None else replace(link, peer_address="")
+    return {"peer": settings.peer, "replication": replication, "addresses": settings.addresses}
+
+
 async def _remove(machine: StateMachine, request: Request) -> Json:
-    module = ModuleId(_text(request, "module"))
+    module = ModuleId(text_of(request, "module"))
     if module in machine.failures and module not in machine.runners:
         del machine.failures[module]
         return {"accepted": True, "reason": ""}
@@ -138,18 +167,21 @@ async def _remove(machine: StateMachine, request: Request) -> Json:
 
 
 async def _set(machine: StateMachine, request: Request) -> Json:
-    runner = machine.runner(_text(request, "module"))
-    resource, value = _text(request, "resource"), _text(request, "value")
+    runner = machine.runner(text_of(request, "module"))
+    resource, value = text_of(request, "resource"), text_of(request, "value")
     if not all(resource.partition(".")[::2]):
         raise OperatorError(f"resource {resource!r} is not valid", hint="class.id, for example custom.web")
-    report = ResourceReported(resource=resource, value=value, by=_text(request, "by", "") or "operator")
+    known = runner.state.resources.get(resource)
+    is_new = known is None or known.value != value
+    told = {"": is_new, "no": False, "always": True}.get(text_of(request, "log", ""), is_new)
+    report = ResourceReported(resource=resource, value=value, by=text_of(request, "by", "") or "operator", told=told)
     await runner.decide(report)
     return {"accepted": True, "reason": ""}
 
 
 async def _get(machine: StateMachine, request: Request) -> Json:
-    runner = machine.runner(_text(request, "module"))
-    wanted = _text(request, "resource", "")
+    runner = machine.runner(text_of(request, "module"))
+    wanted = text_of(request, "resource", "")
     found = {item.resource: asdict(item) for item in runner.journal.resources()}
     if not wanted:
         return {"resources": found}
@@ -159,28 +191,17 @@ async def _get(machine: StateMachine, request: Request) -> Json:
 
 
 async def _rules(machine: StateMachine, request: Request) -> Json:
-    runner = machine.runner(_text(request, "module"))
+    runner = machine.runner(text_of(request, "module"))
     return {"module": runner.module, "rules": [asdict(each) for each in overview(runner.state)]}
 
 
-async def _setting(machine: StateMachine, request: Request) -> Json:
-    runner = machine.runner(_text(request, "module"))
-    name, value = _text(request, "setting"), request.get("value")
-    if name not in SETTINGS or not isinstance(value, bool):
-        raise OperatorError(
-            f"setting {name!r} cannot be set to {value!r}", hint=f"{', '.join(SETTINGS)}: true or false"
-        )
-    await runner.decide(SettingChanged(setting=name, value=value, who=_text(request, "who", "")))
-    return {"accepted": True, "reason": ""}
-
-
 async def _verify(machine: StateMachine, request: Request) -> Json:
-    runner = machine.runner(_text(request, "module"))
+    runner = machine.runner(text_of(request, "module"))
     if not runner.state.is_replicated:
         raise RefusedError(f"module {runner.module} replicates nothing")
     if not runner.state.is_primary and runner.state.role is not Role.SECOND:
         raise RefusedError(f"module {runner.module} is {runner.state.role} here", hint="it must run on both nodes")
-    name = _text(request, "request", "") or secrets.token_hex(8)
+    name = text_of(request, "request", "") or secrets.token_hex(8)
     answer = machine.expect_verification(name)
     await machine.order(runner.module, f"rfs@{runner.module}", VerifyReplicas(request=name))
     try:
@@ -191,15 +212,8 @@ async def _verify(machine: StateMachine, request: Request) -> Json:
     return dict(codec.payload_to_jsonable(verified))
 
 
-def _text(request: Request, name: str, default: str | None = None) -> str:
-    value = request.get(name, default)
-    if not isinstance(value, str) or len(value) > TEXT_CHARS_MAX or (default is None and not value):
-        raise OperatorError(f"{name!r} is missing or not a text of at most {TEXT_CHARS_MAX} characters")
-    return value
-
-
 def _action(request: Request) -> Action:
-    name = _text(request, "action")
+    name = text_of(request, "action")
     try:
         return Action(name)
     except ValueError:
@@ -221,6 +235,10 @@ VERBS: Mapping[str, Answer] = {
     "set": _set,
     "get": _get,
     "rules": _rules,
-    "setting": _setting,
+    "setting": control.setting,
+    "loop": control.loop,
+    "processes": control.processes,
+    "resync": control.resync,
+    "shutdown": control.shutdown,
     "verify": _verify,
 }

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from holdfast.config.model import ClusterConfig
+from holdfast.config.names import cached_addresses, look_up
 from holdfast.config.parse import expand, parse_cluster, parse_module
 from holdfast.errors import ConfigError, NotFoundError, StorageError
 from holdfast.events.module import ConfigurationApplied
@@ -56,7 +57,7 @@ def configured_modules(settings: NodeSettings) -> list[ModuleId]:
 
 
 def read_applied(settings: NodeSettings, module: ModuleId) -> ConfigurationApplied:
-    """Read what is to be in force: applied texts, module number, and what the host names in them mean now.
+    """Read what is to be in force: applied texts, module number, and what the host names in them mean.
 
     Raises ConfigError with every problem, NotFoundError when nothing is applied, StorageError when it cannot be read.
     """
@@ -71,7 +72,7 @@ def read_applied(settings: NodeSettings, module: ModuleId) -> ConfigurationAppli
         cluster_text=cluster_text,
         number=_number(files.root / "module.json"),
         key_file=str(settings.key_file) if settings.key_file.exists() else "",
-        addresses={name: _look_up(name) for name in host_names(config, cluster)},
+        addresses=_addresses(host_names(config, cluster), cluster, settings.config_dir),
     )
 
 
@@ -157,13 +158,10 @@ def _number(path: Path) -> int:
         ) from error
 
 
-def _look_up(name: str) -> str:
-    try:
-        return str(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError as error:
-        raise ConfigError(
-            f"{name!r} has no address: {error.strerror}", hint="an IP address, or a known name"
-        ) from error
+def _addresses(names: Iterable[str], cluster: ClusterConfig, config_dir: Path) -> dict[str, str]:
+    """What host names mean: those of the cluster what they meant when it was applied, others now."""
+    known = cached_addresses(cluster, config_dir)
+    return {name: known.get(name) or look_up(name) for name in names}
 
 
 def _digest(path: Path) -> str:

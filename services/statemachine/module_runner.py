@@ -38,6 +38,7 @@ from holdfast.journal.port import (
     StateNoted,
 )
 from holdfast.service.context import Context
+from holdfast.support.wording import STOPPED_BY_MAXLOOP
 
 from services.statemachine import orders as giving
 from services.statemachine.files import ModuleFiles
@@ -97,6 +98,8 @@ class ModuleRunner:
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue(WAITING_EVENTS_MAX)
         self._sent: dict[giving.Key, object] = {}
         self._resources: dict[str, tuple[str, str]] = {}
+        self._loop_first = (0, 0)
+        """The first action that loop protection counts: monotonic clock (ns), Unix time (s)."""
         self._timer: asyncio.TimerHandle | None = None
         self._flush: asyncio.TimerHandle | None = None
         self._since_snapshot = 0
@@ -247,7 +250,7 @@ class ModuleRunner:
 
     def _project(self, before: State, after: State, envelope: Envelope[object]) -> None:
         at_ns, cause = envelope.at_wall_ns, envelope.id
-        resources = resources_of(after)
+        resources = resources_of(after, loop_since_s=self._loop_since(after, envelope))
         said = envelope.payload
         if isinstance(said, ResourceReported) and resources.get(said.resource, (said.value,))[0] != said.value:
             # A transition that the report sets going may have its checker judged anew at once; it was reported still.
@@ -263,7 +266,7 @@ class ModuleRunner:
                     role=after.role,
                     status=after.status,
                     epoch=after.authority.epoch,
-                    reason=after.reason,
+                    reason=_reason(after),
                     because=after.because,
                     wall_ns=at_ns,
                     cause=cause,
@@ -282,6 +285,14 @@ class ModuleRunner:
                     cause=cause,
                 )
             )
+
+    def _loop_since(self, after: State, envelope: Envelope[object]) -> int:
+        """When the first action that loop protection counts was taken, as Unix time; the same until it is another."""
+        first_ns = next(iter(after.loop.taken_at_mono_ns), 0)
+        if first_ns != self._loop_first[0]:
+            wall_ns = envelope.at_wall_ns - envelope.at_mono_ns + first_ns
+            self._loop_first = (first_ns, wall_ns // 1_000_000_000 if first_ns else 0)
+        return self._loop_first[1]
 
     def _flush_now(self) -> None:
         self._flush = None
@@ -315,7 +326,7 @@ class ModuleRunner:
                 previous_role=before.role,
                 previous_status=before.status,
                 epoch=after.authority.epoch,
-                reason=after.reason,
+                reason=_reason(after),
                 because=after.because,
             )
             await self._context.publish(self.module, fact, cause=envelope.id, trace=after.trace)
@@ -338,3 +349,10 @@ class ModuleRunner:
     def _fire(self) -> None:
         self._timer = None
         self.submit(self._context.envelope(self.module, TimerFired()))
+
+
+def _reason(state: State) -> str:
+    """Why a module is what it is; a stop by loop protection says so, because nobody asked for it."""
+    if state.role is Role.STOP and state.stopped_by_maxloop:
+        return f"{STOPPED_BY_MAXLOOP}: {state.reason}"
+    return state.reason

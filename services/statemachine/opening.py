@@ -7,12 +7,13 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.config.model import BootPolicy
+from holdfast import boot
 from holdfast.config.parse import parse_module
 from holdfast.core.authority import AuthorityRecord
 from holdfast.core.state import State, Wish
+from holdfast.core.switching import changed_settings
 from holdfast.errors import StorageError
-from holdfast.events.module import Action, ConfigurationApplied
+from holdfast.events.module import Action, ConfigurationApplied, SettingChanged
 from holdfast.events.state import Role
 from holdfast.history.decider import first_state
 from holdfast.history.snapshots import dump_snapshot, restored
@@ -33,7 +34,10 @@ log = logging.getLogger("holdfast.statemachine")
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A module ready to run. incarnation: for ModuleOpened. starts: it is to be started, after boot_delay_s."""
+    """A module ready to run. incarnation: for ModuleOpened. starts: it is to be started, after boot_delay_s.
+
+    switches: what somebody had switched in an earlier life of the node, which holds as long as the configuration does.
+    """
 
     journal: Journal
     authority: AuthorityStore
@@ -41,6 +45,7 @@ class Opened:
     incarnation: int
     starts: bool
     boot_delay_s: int = 0
+    switches: tuple[SettingChanged, ...] = ()
 
 
 def open_module(context: Context, module: ModuleId, applied: ConfigurationApplied | None) -> Opened:
@@ -78,7 +83,8 @@ def open_module(context: Context, module: ModuleId, applied: ConfigurationApplie
                 authority=authority,
                 state=state,
                 incarnation=record.incarnation + 1,
-                starts=_starts(journal, before, applied),
+                starts=_starts(journal, before, applied, files.root),
+                switches=_switched_before(before, state),
                 boot_delay_s=parse_module(applied.text.encode(), "safeconf.xml", {}).service.boot_delay_s,
             )
         undo.pop_all()
@@ -119,16 +125,18 @@ def _before(journal: Journal, module: ModuleId, node: NodeId) -> State | None:
     return known.state if known is not None else None
 
 
-def _starts(journal: Journal, known: State | None, applied: ConfigurationApplied) -> bool:
-    """Is the module to be started with the node? As its `boot` says; when that leaves it open, if it ran before."""
+def _starts(journal: Journal, known: State | None, applied: ConfigurationApplied, place: Path) -> bool:
+    """Is the module to be started with the node?"""
     policy = parse_module(applied.text.encode(), "safeconf.xml", {}).service.boot
-    match policy:
-        case BootPolicy.ON:
-            return True
-        case BootPolicy.OFF:
-            return False
-        case BootPolicy.AUTO | BootPolicy.IGNORE:
-            return _ran_before(journal, known)
+    return boot.starts_with_node(policy, boot.read_choice(place), ran_before=_ran_before(journal, known))
+
+
+def _switched_before(known: State | None, state: State) -> tuple[SettingChanged, ...]:
+    """What was switched before, as events; nothing under another configuration, which sets everything back."""
+    if known is None or known.settings.signature != state.settings.signature:
+        return ()
+    changed = changed_settings(known.switches, state.switches)
+    return tuple(SettingChanged(setting=name, value=value, who=BOOT) for name, value in changed.items())
 
 
 def _ran_before(journal: Journal, known: State | None) -> bool:

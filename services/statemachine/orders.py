@@ -45,6 +45,8 @@ def checkers_for(watched: WatchResources) -> list[str]:
         "checker-intf": watched.interfaces,
         "checker-ip": watched.addresses,
         "checker-custom": watched.custom,
+        "checker-module": watched.modules,
+        "checker-splitbrain": watched.witnesses,
     }
     return [service for service in CHECKERS if parts[service]]
 

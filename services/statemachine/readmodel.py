@@ -28,6 +28,7 @@ def module_model(state: State, resources: Sequence[ResourceAssigned], *, edited:
         "peer": _peer(state),
         "epoch": record.epoch,
         "incarnation": record.incarnation,
+        "application": state.application,
         "lineage": list(record.lineage),
         "copy": str(record.copy if state.is_replicated else Copy.UP_TO_DATE),
         "session": record.in_step_session,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from dataclasses import replace
 
 from holdfast.bus import subjects
+from holdfast.core import witness
 from holdfast.errors import EnvironmentFaultError, HoldfastError, NotFoundError, StorageError
 from holdfast.events import codec
 from holdfast.events.catalogue import BY_PAYLOAD, CHECKERS
@@ -98,6 +100,8 @@ class StateMachine:
         self._tasks[module] = task
         if applied is not None:
             await runner.decide(applied)
+            for switch in opened.switches:
+                await runner.decide(switch)
             self._life.begun(module)
         if opened.starts and opened.boot_delay_s:
             delayed = asyncio.get_running_loop().create_task(self._start_later(runner, opened.boot_delay_s))
@@ -142,7 +146,7 @@ class StateMachine:
             settings = runner.state.settings
             if settings.replication is not None:
                 wanted.append(f"rfs@{module}")
-            wanted += checkers_for(settings.watches.every)
+            wanted += checkers_for(replace(settings.watches.every, witnesses=witness.watch(runner.state)))
         write_wanted(self.context.settings.run_dir, wanted)
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import sys
 PARTS = (
     ("tests.bench.node_cost",),
     ("tests.bench.outage", "--runs", "10"),
+    ("tests.bench.detection",),
     ("tests.bench.service_restart",),
     ("tests.bench.false_takeover",),
     ("tests.bench.rfs_local",),

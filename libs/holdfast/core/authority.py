@@ -55,6 +55,10 @@ class Verdict:
         return self.yes
 
 
+NO_WITNESS = Verdict(yes=True, reason="")
+"""What the witness says when none is configured: it forbids nothing, and gives no reason."""
+
+
 class Relation(StrEnum):
     """How this node's copy relates to the peer's, by their lineages."""
 
@@ -113,7 +117,14 @@ def _won(own: bool, reason: str, node: NodeId, peer: NodeId) -> Verdict:
     return Verdict(yes=own, reason=reason.format(winner=winner, loser=loser))
 
 
-def may_promote(record: AuthorityRecord, peer: Peer, *, failover: bool) -> Verdict:
+def _lost(what: str, peer: Peer, witness: Verdict) -> Verdict:
+    """May this node act because the other one is lost? Only if the witness does not forbid it: both may be cut off."""
+    reason = f"{what} is lost: {peer.why}" if peer.why else f"{what} is lost"
+    joined = f"{reason}, {'and' if witness else 'but'} {witness.reason}" if witness.reason else reason
+    return Verdict(yes=witness.yes, reason=joined)
+
+
+def may_promote(record: AuthorityRecord, peer: Peer, *, failover: bool, witness: Verdict = NO_WITNESS) -> Verdict:
     """May a secondary take over? Only when its copy is in step and the primary is lost or has given the role away."""
     if record.copy is not Copy.UP_TO_DATE or record.in_step_session == NO_SESSION:
         return Verdict(yes=False, reason="this copy is not in step with the primary's")
@@ -132,10 +143,18 @@ def may_promote(record: AuthorityRecord, peer: Peer, *, failover: bool) -> Verdi
         return Verdict(yes=False, reason="the primary is there")
     if not failover:
         return Verdict(yes=False, reason="the primary is lost, and failover is switched off")
-    return Verdict(yes=True, reason=f"the primary is lost: {peer.why}" if peer.why else "the primary is lost")
+    return _lost("the primary", peer, witness)
 
 
-def may_go_alone(record: AuthorityRecord, peer: Peer, *, node: NodeId, peer_node: NodeId, replicated: bool) -> Verdict:
+def may_go_alone(
+    record: AuthorityRecord,
+    peer: Peer,
+    *,
+    node: NodeId,
+    peer_node: NodeId,
+    replicated: bool,
+    witness: Verdict = NO_WITNESS,
+) -> Verdict:
     """May a primary in step go on without its secondary? Only when the secondary cannot take over in this session."""
     said, session = peer.said, record.in_step_session
     if is_newer(said, record):
@@ -143,7 +162,7 @@ def may_go_alone(record: AuthorityRecord, peer: Peer, *, node: NodeId, peer_node
     if said is not None and said.renounced_session == session:
         return Verdict(yes=True, reason="the secondary has recorded that its copy is outdated")
     if peer.is_lost:
-        return Verdict(yes=True, reason=f"the secondary is lost: {peer.why}" if peer.why else "the secondary is lost")
+        return _lost("the secondary", peer, witness)
     if not peer.is_heard or said is None:
         return Verdict(yes=False, reason="nothing is decided about the secondary")
     if peer.has_left() and (said.in_step_session != session or not replicated):
@@ -154,7 +173,13 @@ def may_go_alone(record: AuthorityRecord, peer: Peer, *, node: NodeId, peer_node
 
 
 def may_start_alone(
-    record: AuthorityRecord, peer: Peer, *, node: NodeId, peer_node: NodeId, replicated: bool
+    record: AuthorityRecord,
+    peer: Peer,
+    *,
+    node: NodeId,
+    peer_node: NodeId,
+    replicated: bool,
+    witness: Verdict = NO_WITNESS,
 ) -> Verdict:
     """May a node that starts act as primary without an operator's word? Only when nobody can have newer data."""
     said = peer.said
@@ -181,6 +206,8 @@ def may_start_alone(
             yes=False,
             reason=f"this node was in step with {peer_node}, which may have gone on alone: start it, or use prim here",
         )
+    if not witness:
+        return Verdict(yes=False, reason=f"{peer_node} is not there, but {witness.reason}")
     return Verdict(yes=True, reason=f"{peer_node} is not there and cannot have newer data")
 
 

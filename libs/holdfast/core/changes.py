@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from holdfast.core import authority, commands, rules
 from holdfast.core.peer import PRIMARY_ROLES
-from holdfast.core.state import Data, Forced, State, Wish
+from holdfast.core.state import STOPPING, Data, Forced, State, Wish
 from holdfast.core.steps import NS_PER_MS
 from holdfast.events.module import Action, CommandRequested
 from holdfast.events.state import Copy, Role
@@ -121,7 +121,8 @@ def counts_in_step_as_secondary(state: State) -> State:
     said = state.peer.said
     assert said is not None, "a secondary is in step with a primary that it has heard"
     record = authority.in_step_secondary(state.authority, said, said.in_step_session)
-    return replace(state, authority=record, renounced_session=NO_SESSION, full=False)
+    switches = replace(state.switches, full_resync=False)
+    return replace(state, authority=record, renounced_session=NO_SESSION, full=False, switches=switches)
 
 
 def asks_to_renounce(state: State) -> State:
@@ -170,6 +171,12 @@ def waits_for_retry(state: State) -> State:
     return replace(leaves_for_wait(state), blocked_by=f"replication failed: {why}", blocked_until_mono_ns=until)
 
 
+def isolates(state: State) -> State:
+    """Frozen applications are let go with an error, so that they can be stopped; nobody reaches them any more."""
+    wish = state.wish if state.wish in STOPPING else Wish.ISOLATED
+    return replace(state, leaving=True, wish=wish, data=Data.FENCED, addresses_wanted=False, broken_session=NO_SESSION)
+
+
 def wishes_swap(state: State) -> State:
     return replace(state, wish=Wish.SWAP)
 
@@ -210,9 +217,11 @@ def secondary_begins_to_leave(state: State) -> State:
 
 
 def hands_over(state: State) -> State:
-    """The role is given away, durably: the secondary may take over in this session without waiting."""
+    """The role is given away, durably: the secondary may take over in this session without waiting. A primary that
+    could not drain gives nothing away; its record stays that of one that crashed."""
     is_swap = state.wish is Wish.SWAP
-    drained = state.is_in_step and not authority.is_newer(state.peer.said, state.authority)
+    is_fenced = state.data is Data.FENCED
+    drained = state.is_in_step and not is_fenced and not authority.is_newer(state.peer.said, state.authority)
     record = replace(state.authority, role=Role.SECOND) if drained else state.authority
     record = replace(record, last_primary=state.wish in (Wish.STOP, Wish.STOPSTART))
     return replace(

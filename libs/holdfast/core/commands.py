@@ -53,7 +53,7 @@ def _start(forced: Forced) -> Callable[[State, CommandRequested], State]:
     def change(state: State, command: CommandRequested) -> State:
         chosen = Forced.PRIM_ANYWAY if forced is Forced.PRIM and command.argument == "force" else forced
         wish = Wish.START if state.role is Role.STOP else state.wish
-        full = command.argument == "fullsync"
+        full = command.argument == "fullsync" or state.switches.full_resync
         return replace(state.unblocked(), wish=wish, forced=chosen, full=full)
 
     return change
@@ -195,8 +195,7 @@ def requested(state: State, command: CommandRequested, command_id: str) -> State
     if not verdict:
         return refused(state, command, command_id, verdict.reason)
     if command.identity and command.action in AUTOMATIC:
-        settings = state.settings
-        limits = {"maxloop": settings.maxloop, "loop_interval_s": settings.loop_interval_s}
+        limits = loop_limits(state)
         if not state.loop.allows(state.now_mono_ns, **limits):
             stop = replace(command, action=Action.STOP)
             stopped = command_row(Action.STOP, state.role).change(state, stop)
@@ -205,6 +204,11 @@ def requested(state: State, command: CommandRequested, command_id: str) -> State
     elif not command.identity:
         state = replace(state, loop=type(state.loop)(), stopped_by_maxloop=False)
     return row.change(replace(state, asked_by=""), command)
+
+
+def loop_limits(state: State) -> dict[str, int]:
+    """The limits of loop protection, as `LoopCounter` takes them."""
+    return {"maxloop": state.settings.maxloop, "loop_interval_s": state.settings.loop_interval_s}
 
 
 def refused(state: State, command: CommandRequested, command_id: str, reason: str) -> State:

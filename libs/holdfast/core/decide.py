@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from holdfast.core import authority, guards, handlers, rules
+from holdfast.core import authority, guards, handlers, rules, witness
 from holdfast.core.authority import Relation
 from holdfast.core.settings import together
 from holdfast.core.state import ENDING, Data, State
@@ -18,7 +18,7 @@ from holdfast.events.module import (
 )
 from holdfast.events.replication import ReplicateDirectories, ReplicationMode, Stance
 from holdfast.events.state import Role, Status
-from holdfast.ids import NO_SESSION, Generation
+from holdfast.ids import NO_SESSION, Epoch, Generation
 
 RESTART = "restart"
 """The action word of the rows that restart in place."""
@@ -68,7 +68,7 @@ def decide(state: State) -> Orders:
             addresses=settings.addresses, held=state.addresses_wanted, reset_connections=settings.reset_connections
         ),
         replicate=_replicate(state),
-        watch=_watch(state),
+        watch=replace(_watch(state), witnesses=witness.watch(state)),
         run=_run(state),
         handle=_handle(state),
         forget=ForgetScripts(reason=state.reason) if state.forget_scripts and state.running is not None else None,
@@ -83,7 +83,11 @@ STANCES = {
     Data.ALONE: (ReplicationMode.PRIMARY, Stance.ALONE),
     Data.IN_STEP: (ReplicationMode.PRIMARY, Stance.IN_STEP),
     Data.DRAIN: (ReplicationMode.PRIMARY, Stance.DRAIN),
+    Data.FENCED: (ReplicationMode.SECONDARY, Stance.ALONE),
 }
+
+NOBODY = Epoch(2**63 - 1)
+"""A fence that no primary's epoch reaches: the copy follows nobody."""
 
 
 def _replicate(state: State) -> ReplicateDirectories | None:
@@ -97,7 +101,7 @@ def _replicate(state: State) -> ReplicateDirectories | None:
         mode=mode,
         stance=stance,
         epoch=record.epoch,
-        fence_epoch=record.epoch,
+        fence_epoch=NOBODY if state.data is Data.FENCED else record.epoch,
         generation=record.generation,
         base=base_of(state),
         session=record.in_step_session if needs_session else NO_SESSION,
@@ -155,7 +159,7 @@ def _handle(state: State) -> RunScript | None:
 
 def _watch(state: State) -> WatchResources:
     """What is watched in any state, and the classes of the present role once its scripts have run."""
-    pre, in_role = state.settings.watches.pre, _watched_in_role(state)
+    pre, in_role = _watched_always(state), _watched_in_role(state)
     if not is_past_prestart(state):
         watched = in_role
     elif _restarts(state):
@@ -164,7 +168,15 @@ def _watch(state: State) -> WatchResources:
         watched = together(pre, in_role)
     if not state.switches.checker:
         watched = WatchResources(processes=watched.processes)
-    return watched if state.switches.errd else replace(watched, processes=())
+    return replace(
+        watched, processes=tuple(each for each in watched.processes if rules.is_heeded(state, each.resource))
+    )
+
+
+def _watched_always(state: State) -> WatchResources:
+    """What is watched in any state: the class `pre`, and private classes (those that are switched off leave later)."""
+    watches = state.settings.watches
+    return together(watches.pre, *(WatchResources(processes=each.processes) for each in watches.private))
 
 
 def is_past_prestart(state: State) -> bool:
@@ -210,5 +222,6 @@ def wake_at_mono_ns(state: State) -> int | None:
         instants.append(state.swap_requested_at_mono_ns + guards.SWAP_REQUEST_LIMIT_MS * NS_PER_MS)
     if state.role is Role.WAIT and state.blocked_until_mono_ns:
         instants.append(state.blocked_until_mono_ns)
-    instants += [at for at in (handlers.due_mono_ns(state), rules.due_mono_ns(state)) if at is not None]
+    due = (handlers.due_mono_ns(state), rules.due_mono_ns(state), witness.due_mono_ns(state))
+    instants += [at for at in due if at is not None]
     return min(instants, default=None)

@@ -6,9 +6,8 @@ Pure: no clock, no I/O; time is the envelope's.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from holdfast.core import authority, commands, handlers, rules
+from holdfast.core import authority, commands, handlers, rules, switching, witness
 from holdfast.core.announce import announced
 from holdfast.core.authority import AuthorityRecord
 from holdfast.core.condition import DOWN, UP
@@ -31,21 +30,30 @@ SETTLE_MAX = 64
 
 def initial(settings: ModuleSettings, record: AuthorityRecord) -> State:
     """The state of a module before its first event, from its configuration and its durable record."""
-    state = State(settings=settings, authority=record, switches=Switches(failover=settings.failover))
+    state = State(settings=settings, authority=record, switches=usual_switches(settings))
     return announced(state)
 
 
+def usual_switches(settings: ModuleSettings) -> Switches:
+    """What is switched on when nobody has switched anything."""
+    return Switches(failover=settings.failover)
+
+
 def reconfigured(state: State, settings: ModuleSettings) -> State:
-    """The same state under a newly applied configuration; switches go back to what it says."""
-    fresh = replace(state, settings=settings, switches=Switches(failover=settings.failover))
-    return announced(fresh)
+    """The same state under a newly applied configuration; switches go back to what it says.
+
+    One that has not changed (a node that starts, or addresses that are looked up again) leaves them as they are.
+    """
+    same = settings.signature == state.settings.signature
+    switches = state.switches if same else usual_switches(settings)
+    return announced(replace(state, settings=settings, switches=switches))
 
 
 def evolve(state: State, envelope: Envelope[object]) -> State:
     """Fold one event. Durable before visible: when `authority` changed, the shell writes it before it sends orders."""
     state = replace(state, now_mono_ns=envelope.at_mono_ns, refusal=None)
     before = (state.role, state.row)
-    state = rules.timed(settled(rules.looked(folded(state, envelope))))
+    state = witness.asked(rules.timed(settled(rules.looked(folded(state, envelope)))))
     if (state.role, state.row) != before:
         state = replace(state, because=envelope.id, trace=envelope.trace or state.trace)
     return announced(state)
@@ -68,7 +76,11 @@ def folded(state: State, envelope: Envelope[object]) -> State:
             resource = Resource(value=report.value, by=report.by, action=action)
             return rules.with_resource(state, report.resource, resource)
         case module.SettingChanged() as change:
-            return _switched(state, change.setting, change.value)
+            return switching.switched(state, change.setting, change.value)
+        case module.LoopCounted():
+            return replace(state, loop=state.loop.counted(state.now_mono_ns, **commands.loop_limits(state)))
+        case module.LoopReset():
+            return replace(state, loop=type(state.loop)(), stopped_by_maxloop=False)
         case replication.ReplicationReported() as report:
             return _replication(state, report)
         case membership.PeerReported() as report:
@@ -77,6 +89,10 @@ def folded(state: State, envelope: Envelope[object]) -> State:
             return replace(state, peer=replace(state.peer, presence=Presence.HEARD, why=""))
         case membership.PeerLost() as lost:
             return replace(state, peer=replace(state.peer, presence=Presence.LOST, why=lost.evidence or lost.reason))
+        case module.WitnessReported() as report:
+            value = UP if report.reachable else DOWN
+            resource = Resource(value=value, by="checker-splitbrain", action=module.Action.NOACTION)
+            return rules.with_resource(witness.answered(state, report), f"splitbrain.{report.ident}", resource)
         case membership.HeartbeatLinkChanged() as link:
             value = UP if link.up else DOWN
             resource = Resource(value=value, by="heartbeat", action=module.Action.NOACTION)
@@ -151,13 +167,6 @@ def _acknowledges_on_disk(state: State) -> bool:
     """Was everything that a crashed secondary had acknowledged on its disk, not merely in its memory?"""
     link = state.settings.replication
     return link is None or link.settings.acknowledge_on_disk
-
-
-def _switched(state: State, setting: str, value: bool) -> State:
-    if setting not in ("failover", "checker", "errd"):
-        return state
-    changed: dict[str, Any] = {setting: value}
-    return replace(state, switches=replace(state.switches, **changed))
 
 
 def _replication(state: State, report: replication.ReplicationReported) -> State:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.core import guards
+from holdfast.core import guards, witness
 from holdfast.core.state import Forced, State, Wish
 from holdfast.events.state import Copy, Role, Status
 
@@ -51,6 +51,8 @@ def _waiting(state: State) -> str:
 def _secondary(state: State) -> str:
     if state.status is Status.READY:
         return "in step with the primary and able to take over"
+    if witness.needs(state) and not state.promoting:
+        return guards.promotion_verdict(state).reason
     if state.promoting:
         return "applies what it received before it takes over"
     if state.authority.copy is Copy.RESYNCING:
@@ -61,6 +63,8 @@ def _secondary(state: State) -> str:
 
 
 def _primary(state: State) -> str:
+    if witness.needs(state):
+        return guards.alone_verdict(state).reason
     if state.broken_session:
         return "writing stands still: the replication link is broken and the secondary is asked to renounce"
     if guards.link_is_down(state):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from holdfast.core import authority, rules
+from holdfast.core import authority, rules, witness
 from holdfast.core.authority import Relation, Verdict
 from holdfast.core.settings import DEFAULT_PRIMARY_LAST
-from holdfast.core.state import ENDING, STOPPING, Forced, State, Wish
+from holdfast.core.state import ENDING, STOPPING, Data, Forced, State, Wish
 from holdfast.core.steps import NS_PER_MS
 from holdfast.events.module import Action
 from holdfast.events.replication import ReplicationMode
@@ -81,7 +81,12 @@ def start_verdict(state: State) -> Verdict:
         force = state.forced is Forced.PRIM_ANYWAY
         return authority.may_begin_forced(state.authority, state.peer, peer_node=settings.peer, force=force)
     return authority.may_start_alone(
-        state.authority, state.peer, node=settings.node, peer_node=settings.peer, replicated=state.is_replicated
+        state.authority,
+        state.peer,
+        node=settings.node,
+        peer_node=settings.peer,
+        replicated=state.is_replicated,
+        witness=witness.permit(state),
     )
 
 
@@ -202,7 +207,12 @@ def alone_verdict(state: State) -> Verdict:
     """May this primary go on without its secondary?"""
     settings = state.settings
     return authority.may_go_alone(
-        state.authority, state.peer, node=settings.node, peer_node=settings.peer, replicated=state.is_replicated
+        state.authority,
+        state.peer,
+        node=settings.node,
+        peer_node=settings.peer,
+        replicated=state.is_replicated,
+        witness=witness.permit(state),
     )
 
 
@@ -215,7 +225,9 @@ def goes_alone_while_leaving(state: State) -> bool:
 
 
 def promotion_verdict(state: State) -> Verdict:
-    return authority.may_promote(state.authority, state.peer, failover=state.switches.failover)
+    return authority.may_promote(
+        state.authority, state.peer, failover=state.switches.failover, witness=witness.permit(state)
+    )
 
 
 def prepares_to_take_over(state: State) -> bool:
@@ -241,7 +253,21 @@ def primary_is_gone(state: State) -> bool:
 
 def is_kept_from_taking_over(state: State) -> bool:
     """In step with a primary that is gone, and failover is off."""
-    return not state.leaving and state.is_in_step and primary_is_gone(state) and not promotion_verdict(state)
+    kept = not state.leaving and state.is_in_step and primary_is_gone(state) and not promotion_verdict(state)
+    return kept and not witness.needs(state)
+
+
+def is_isolated_primary(state: State) -> bool:
+    """The secondary is lost, and the witness may have let it take over: whatever is under way, nothing is promised."""
+    return state.data is not Data.FENCED and witness.refuses(state)
+
+
+def has_left_isolated(state: State) -> bool:
+    return state.wish is Wish.ISOLATED and state.leaving
+
+
+def is_isolated_secondary(state: State) -> bool:
+    return not state.leaving and witness.keeps_from_taking_over(state)
 
 
 def is_left_behind(state: State) -> bool:

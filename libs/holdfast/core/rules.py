@@ -17,7 +17,9 @@ from holdfast.events.state import Role, Status
 REARMED_CLASSES = frozenset({"proc", "tcp", "ping", "ip", "custom"})
 """Watched only while the role is ready: each time it becomes ready again they are judged anew."""
 
-OBSERVED_CLASSES = frozenset({"heartbeat", "heartbeatlocaladdr", "rfs", "state", "heart", "usersetting", "vip", "node"})
+OBSERVED_CLASSES = frozenset(
+    {"heartbeat", "heartbeatlocaladdr", "rfs", "state", "heart", "usersetting", "vip", "splitbrain", "node"}
+)
 """Observed by the engine itself.
 
 No switch of an administrator leaves them out, no action forgets them, no rule assigns them.
@@ -51,7 +53,10 @@ def is_heeded(state: State, name: str) -> bool:
     """Has the administrator left what sets resources of this class switched on?"""
     if class_of(name) in OBSERVED_CLASSES:
         return True
-    return state.switches.errd if class_of(name) == "proc" else state.switches.checker
+    if class_of(name) != "proc":
+        return state.switches.checker
+    watched_class = state.settings.watches.class_of_process(name)
+    return state.switches.is_class_on(watched_class) if watched_class else state.switches.errd
 
 
 def holding(state: State, values: Values) -> Iterator[Rule]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from holdfast.core.rule import RuleSettings
-from holdfast.events.module import HeartbeatLink, VirtualAddress, WatchResources
+from holdfast.events.module import HeartbeatLink, ProcessWatch, VirtualAddress, WatchResources, WitnessKind
 from holdfast.events.replication import ReplicationSettings
 from holdfast.ids import ModuleId, NodeId
 
@@ -32,26 +32,53 @@ NOTHING = WatchResources()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PrivateClass:
+    """Processes of a class of the module's own, watched while somebody has switched it on (`errd enable NAME`)."""
+
+    name: str
+    processes: tuple[ProcessWatch, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Watches:
     """What checkers watch, by class: `prim` in PRIM and ALONE, `second` in SECOND, `sec` in SECOND and ALONE,
     `both` in all three; these classes are those of the scripts (`start_prim` …). `pre`: from after prestart until
-    poststop, in any state."""
+    poststop, in any state; so are the private classes, as long as they are switched on."""
 
     pre: WatchResources = NOTHING
     prim: WatchResources = NOTHING
     second: WatchResources = NOTHING
     sec: WatchResources = NOTHING
     both: WatchResources = NOTHING
+    private: tuple[PrivateClass, ...] = ()
 
     @property
     def every(self) -> WatchResources:
         """Those of every class."""
-        return together(self.pre, self.both, self.prim, self.second, self.sec)
+        own = tuple(WatchResources(processes=each.processes) for each in self.private)
+        return together(self.pre, self.both, self.prim, self.second, self.sec, *own)
 
     @property
     def pre_resources(self) -> frozenset[str]:
         """Names of the resources that are watched in any state."""
-        return frozenset(watch.resource for watch in self.pre.every)
+        own = (watch for each in self.private for watch in each.processes)
+        return frozenset(watch.resource for watch in (*self.pre.every, *own))
+
+    @property
+    def process_classes(self) -> Mapping[str, tuple[ProcessWatch, ...]]:
+        """Watched processes by the name of their class, classes without any left out."""
+        roles = {"pre": self.pre, "both": self.both, "prim": self.prim, "second": self.second, "sec": self.sec}
+        found = {name: part.processes for name, part in roles.items()}
+        return {
+            name: processes
+            for name, processes in {**found, **{each.name: each.processes for each in self.private}}.items()
+            if processes
+        }
+
+    def class_of_process(self, resource: str) -> str:
+        """The class of the process with this resource; empty when no process has it."""
+        classes = self.process_classes.items()
+        return next((name for name, watches in classes for watch in watches if watch.resource == resource), "")
 
     def action_of(self, resource: str) -> str:
         """The action configured for a resource going down; empty when nobody watches it."""
@@ -67,6 +94,7 @@ def together(*parts: WatchResources) -> WatchResources:
         interfaces=tuple(watch for part in parts for watch in part.interfaces),
         addresses=tuple(watch for part in parts for watch in part.addresses),
         custom=tuple(watch for part in parts for watch in part.custom),
+        modules=tuple(watch for part in parts for watch in part.modules),
     )
 
 
@@ -86,6 +114,16 @@ class TargetedRestart:
 
     resource: str
     services: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WitnessSettings:
+    """Who decides which node may act when they no longer hear each other. targets: as of `WitnessWatch`."""
+
+    ident: str
+    kind: WitnessKind
+    targets: tuple[str, ...]
+    key_file: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +151,7 @@ class ModuleSettings:
     heartbeat_timeout_ms: int = 1_000
     heartbeat_links: tuple[HeartbeatLink, ...] = ()
     heartbeat_key_file: str = ""
+    witness: WitnessSettings | None = None
     watches: Watches = field(default_factory=Watches)
     handlers: tuple[Handler, ...] = ()
     targeted_restarts: tuple[TargetedRestart, ...] = ()

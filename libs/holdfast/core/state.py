@@ -13,7 +13,7 @@ from holdfast.core.judging import Handling
 from holdfast.core.loop import LoopCounter
 from holdfast.core.peer import PRIMARY_ROLES, Peer
 from holdfast.core.settings import ModuleSettings
-from holdfast.events.module import Action, AddressesReported
+from holdfast.events.module import Action, AddressesReported, WitnessReported
 from holdfast.events.replication import ReplicationReported
 from holdfast.events.state import Announcement, Copy, Role, Status
 from holdfast.ids import NO_SESSION, Epoch, Session
@@ -30,6 +30,7 @@ class Wish(StrEnum):
     RESTART = "restart"
     SWAP = "swap"
     STEP_DOWN = "stepdown"
+    ISOLATED = "isolated"
 
 
 STOPPING = frozenset({Wish.STOP, Wish.STOPSTART, Wish.WAIT})
@@ -57,6 +58,8 @@ class Data(StrEnum):
     ALONE = "alone"
     IN_STEP = "in step"
     DRAIN = "drain"
+    FENCED = "fenced"
+    """A primary that lost its secondary and may not go on without it: read-only, and nobody's secondary."""
 
 
 class StepKind(StrEnum):
@@ -140,13 +143,25 @@ class Resource:
     action: str = ""
 
 
+ROLE_CLASSES = frozenset({"pre", "both", "prim", "second", "sec"})
+"""Classes of processes that follow the scripts; any other is the module's own, switched on and off by command."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Switches:
-    """What an administrator has switched on."""
+    """What an administrator (or a script) has switched on. changed_classes: the classes of processes that were
+    switched from what they are otherwise, by name: those of the scripts on, private ones off. full_resync: the next
+    resynchronisation copies everything."""
 
     failover: bool = True
     checker: bool = True
     errd: bool = True
+    changed_classes: tuple[str, ...] = ()
+    full_resync: bool = False
+
+    def is_class_on(self, name: str) -> bool:
+        """Are the processes of this class to be watched when its time has come?"""
+        return self.errd and (name in ROLE_CLASSES) != (name in self.changed_classes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,6 +185,9 @@ class State:
     blocked_by: why WAIT stays ("" when nothing stands in the way of starting), until blocked_resource is no longer
     down, blocked_until_mono_ns has come, or somebody says wakeup. claim_number: number of the announcement
     with which this node claimed to start as primary, 0 when it claims nothing. refusal: of the event just folded.
+    application: the run that last started it (`start_both` or `start_prim`), so that others see a restart.
+    question: names what the witness is being asked, "" while nothing is; questions: how many were asked in this
+    incarnation. witness: its last answer.
     asked_by: the rule (and why it holds) whose action is under way; "" when it is nobody's or an operator's.
     """
 
@@ -185,6 +203,7 @@ class State:
     step_since_mono_ns: int = 0
     running: ScriptRun | None = None
     run_counter: int = 0
+    application: str = ""
     groups: frozenset[str] = frozenset()
     handlers: tuple[HandlerRun, ...] = ()
     restart_services: str = ""
@@ -203,6 +222,10 @@ class State:
     blocked_by: str = ""
     blocked_resource: str = ""
     blocked_until_mono_ns: int = 0
+    question: str = ""
+    questions: int = 0
+    question_since_mono_ns: int = 0
+    witness: WitnessReported | None = None
     peer: Peer = field(default_factory=Peer)
     addresses: AddressesReported | None = None
     replication: ReplicationReported | None = None
@@ -267,7 +290,7 @@ class State:
                 return self._status_of_wait()
             case Role.SECOND:
                 settled = self.is_idle and not self.leaving and not self.promoting
-                in_step = self.is_in_step and self.authority.copy is Copy.UP_TO_DATE
+                in_step = self.is_in_step and self.authority.copy is Copy.UP_TO_DATE and not self.question
                 return Status.READY if settled and in_step else Status.TRANSIENT
             case _:
                 return Status.READY if self.is_idle and not self.leaving else Status.TRANSIENT

@@ -88,6 +88,7 @@ def _script(state: State, step: Step) -> State:
         step_since_mono_ns=0,
         run_counter=state.run_counter + 1,
         running=run,
+        application=run.run if starts and step.group in ("both", "prim") else state.application,
         groups=state.groups | {step.group} if starts else state.groups,
     )
 

@@ -81,6 +81,7 @@ STARTING: tuple[Row, ...] = (
         to=ALONE,
         action="start",
         steps=START_PRIMARY,
+        also=also(Trigger.WITNESS_GRANTS),
         reason="the other node is not there, and it cannot have newer data or an operator said prim",
     ),
     Row(
@@ -205,7 +206,7 @@ LINK: tuple[Row, ...] = (
         to=ALONE,
         action="alone",
         steps=(TRANSITION, script("start_sec")),
-        also=also(Trigger.PEER_LOST, Trigger.PEER_LEFT, Trigger.PEER_PRIMARY),
+        also=also(Trigger.PEER_LOST, Trigger.PEER_LEFT, Trigger.PEER_PRIMARY, Trigger.WITNESS_GRANTS),
         reason="the secondary cannot take over in this session: go on without it",
     ),
     Row(
@@ -245,7 +246,7 @@ FAILOVER: tuple[Row, ...] = (
         guard=guards.prepares_to_take_over,
         when=When.AFTER,
         change=changes.prepares_to_take_over,
-        also=also(Trigger.PEER_LEFT, Trigger.PEER_HANDED_OVER),
+        also=also(Trigger.PEER_LEFT, Trigger.PEER_HANDED_OVER, Trigger.WITNESS_GRANTS),
         reason="in step, and the primary is lost or has given its role away: apply what was received",
     ),
     Row(
@@ -312,6 +313,56 @@ FAILOVER: tuple[Row, ...] = (
         action="stopwait",
         steps=(*STOP_SECONDARY, TRANSITION, OFF),
         reason="replication cannot go on by itself on this node: it is tried again later",
+    ),
+)
+
+ISOLATED: tuple[Row, ...] = (
+    Row(
+        name="isolated primary",
+        phase=Phase.WITNESS,
+        roles=frozenset({PRIM}),
+        trigger=Trigger.WITNESS_REFUSES,
+        guard=guards.is_isolated_primary,
+        when=When.CUT,
+        change=changes.isolates,
+        next=WAIT,
+        action="stopwait",
+        steps=(
+            script("stop_sec"),
+            script("stop_prim"),
+            script("stop_both"),
+            wait_for(StepKind.RELEASE),
+        ),
+        also=also(Trigger.TIME),
+        reason="the secondary is lost and may have taken over, for the witness does not let this node go on alone "
+        "(splitbrain_failure)",
+    ),
+    Row(
+        name="isolated primary has stopped",
+        phase=Phase.WITNESS,
+        roles=PRIMARIES,
+        trigger=Trigger.STEPS_DONE,
+        guard=guards.has_left_isolated,
+        when=When.IDLE,
+        change=changes.hands_over,
+        to=WAIT,
+        action="stopwait",
+        steps=(TRANSITION, OFF),
+        reason="the application is stopped; the record stays as it was in step (splitbrain_failure)",
+    ),
+    Row(
+        name="isolated secondary",
+        phase=Phase.WITNESS,
+        roles=frozenset({SECOND}),
+        trigger=Trigger.WITNESS_REFUSES,
+        guard=guards.is_isolated_secondary,
+        when=When.CUT,
+        change=changes.leaves_for_wait,
+        to=WAIT,
+        action="stopwait",
+        steps=(*STOP_SECONDARY, TRANSITION, OFF),
+        also=also(Trigger.TIME),
+        reason="the primary is lost, but the witness does not let this node take over (splitbrain_failure)",
     ),
 )
 
@@ -589,7 +640,17 @@ RESTARTING: tuple[Row, ...] = (
     ),
 )
 
-ROWS: tuple[Row, ...] = (*STOPPING, *MEETING, *STARTING, *JOINING, *LINK, *FAILOVER, *HANDOVER, *RESTARTING)
+ROWS: tuple[Row, ...] = (
+    *STOPPING,
+    *MEETING,
+    *STARTING,
+    *JOINING,
+    *LINK,
+    *FAILOVER,
+    *ISOLATED,
+    *HANDOVER,
+    *RESTARTING,
+)
 """In the order in which they are tried: leaving comes before entering, losing before winning."""
 
 BY_ROLE: dict[Role, tuple[Row, ...]] = {role: tuple(row for row in ROWS if role in row.roles) for role in Role}

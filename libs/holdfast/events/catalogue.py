@@ -37,10 +37,12 @@ EVENTS: tuple[Entry, ...] = (
     Entry(name="peer.lost", payload=membership.PeerLost, heard_by=MACHINE),
     Entry(name="heartbeat_link.changed", payload=membership.HeartbeatLinkChanged, heard_by=MACHINE),
     Entry(name="replication.reported", payload=replication.ReplicationReported, heard_by=MACHINE),
-    Entry(name="replicas.verified", payload=replication.ReplicasVerified, heard_by=("statemachine", "gateway")),
+    Entry(name="replicas.verified", payload=replication.ReplicasVerified, heard_by=MACHINE),
     Entry(name="command.requested", payload=module.CommandRequested, heard_by=MACHINE),
     Entry(name="command.refused", payload=module.CommandRefused, recorded=False, heard_by=(PEOPLE,)),
     Entry(name="setting.changed", payload=module.SettingChanged, heard_by=MACHINE),
+    Entry(name="loop.counted", payload=module.LoopCounted, heard_by=MACHINE),
+    Entry(name="loop.reset", payload=module.LoopReset, heard_by=MACHINE),
     Entry(name="configuration.applied", payload=module.ConfigurationApplied, heard_by=MACHINE),
     Entry(name="configuration.removed", payload=module.ConfigurationRemoved, heard_by=(PEOPLE,)),
     Entry(name="module.opened", payload=module.ModuleOpened, heard_by=MACHINE),
@@ -48,12 +50,22 @@ EVENTS: tuple[Entry, ...] = (
     Entry(name="service.started", payload=module.ServiceStarted, heard_by=MACHINE),
     Entry(name="script.finished", payload=module.ScriptFinished, heard_by=MACHINE),
     Entry(name="addresses.reported", payload=module.AddressesReported, heard_by=MACHINE),
-    Entry(name="resource.reported", payload=module.ResourceReported, heard_by=MACHINE),
+    Entry(name="resource.reported", payload=module.ResourceReported, version=2, heard_by=MACHINE),
+    Entry(name="witness.reported", payload=module.WitnessReported, heard_by=MACHINE),
     Entry(name="state.changed", payload=module.StateChanged, recorded=False, heard_by=(PEOPLE,)),
     Entry(name="span.ended", payload=module.SpanEnded, recorded=False, heard_by=MACHINE),
 )
 
-CHECKERS = ("checker-process", "checker-tcp", "checker-ping", "checker-intf", "checker-ip", "checker-custom")
+CHECKERS = (
+    "checker-process",
+    "checker-tcp",
+    "checker-ping",
+    "checker-intf",
+    "checker-ip",
+    "checker-custom",
+    "checker-module",
+    "checker-splitbrain",
+)
 
 ORDERS: tuple[Entry, ...] = (
     Entry(name="announce.state", payload=module.AnnounceState, recorded=False, obeyed_by=("heartbeat",)),
@@ -65,7 +77,7 @@ ORDERS: tuple[Entry, ...] = (
     Entry(
         name="watch.resources",
         payload=module.WatchResources,
-        version=2,
+        version=3,
         recorded=False,
         obeyed_by=CHECKERS,
     ),

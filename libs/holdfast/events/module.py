@@ -39,8 +39,23 @@ class CommandRequested:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LoopCounted:
+    """A handler or script of the module counted an action of its own against maxloop. by: its name."""
+
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoopReset:
+    """Somebody said that what happened before does not count against maxloop."""
+
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SettingChanged:
-    """An administrator switched failover, checker or errd on or off."""
+    """An administrator switched something on or off. setting: failover, checker, errd, `errd.CLASS` (the processes of
+    one class), or rfssync (the next resynchronisation copies everything)."""
 
     setting: str
     value: bool
@@ -121,6 +136,21 @@ class ResourceReported:
     """The action configured for going down (restart, stopstart, stop, wait, noaction), for resources with one of
     their own.
     """
+    told: bool = True
+    """False: the module's log leaves it out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WitnessReported:
+    """What the witness is known to say. reachable: it has answered lately. question: the one that this answers, empty
+    when none was asked. granted: this node may act without the other one. why: in words, when it may not.
+    """
+
+    ident: str
+    reachable: bool
+    question: str = ""
+    granted: bool = False
+    why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -285,7 +315,56 @@ class CustomWatch:
         return f"custom.{self.ident}"
 
 
-AnyWatch = ProcessWatch | TcpWatch | PingWatch | InterfaceWatch | AddressWatch | CustomWatch
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModuleWatch:
+    """That another module serves: on this node (address empty), or wherever a gateway answers at address and port.
+
+    key: second half of the resource's name. secure: HTTPS.
+    """
+
+    key: str
+    name: str
+    address: str = ""
+    port: int = 0
+    interval_ms: int = 10_000
+    timeout_ms: int = 5_000
+    secure: bool = False
+    action: str = "wait"
+
+    @property
+    def resource(self) -> str:
+        return f"module.{self.key}"
+
+
+class WitnessKind(StrEnum):
+    """How a witness is asked: by echo requests, or for a lease that only one node gets."""
+
+    PING = "ping"
+    LEASE = "lease"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WitnessWatch:
+    """The witness, what this node is, and what it asks, to be told to the witness until another order replaces it.
+
+    targets: addresses to ping, of which one must answer, or one `address:port` of a lease witness. question: names the
+    one question that the answer is for; empty while nothing is asked. epoch: of this node's record; in_step: it says
+    that the other node has the same data. acting: this node is ALONE. replicated: who acts has data that the other one
+    lacks. key_file authenticates it.
+    """
+
+    ident: str
+    kind: WitnessKind
+    targets: tuple[str, ...]
+    question: str = ""
+    epoch: int = 0
+    in_step: bool = False
+    acting: bool = False
+    replicated: bool = True
+    key_file: str = ""
+
+
+AnyWatch = ProcessWatch | TcpWatch | PingWatch | InterfaceWatch | AddressWatch | CustomWatch | ModuleWatch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -300,11 +379,14 @@ class WatchResources:
     interfaces: tuple[InterfaceWatch, ...] = ()
     addresses: tuple[AddressWatch, ...] = ()
     custom: tuple[CustomWatch, ...] = ()
+    modules: tuple[ModuleWatch, ...] = ()
+    witnesses: tuple[WitnessWatch, ...] = ()
+    """At most one. No switch turns it off: it keeps two nodes from acting alone."""
 
     @property
     def checks(self) -> tuple[AnyWatch, ...]:
-        """Everything but processes: what the switch `checker` turns on and off."""
-        return (*self.tcp, *self.ping, *self.interfaces, *self.addresses, *self.custom)
+        """Everything but processes and the witness: what the switch `checker` turns on and off."""
+        return (*self.tcp, *self.ping, *self.interfaces, *self.addresses, *self.custom, *self.modules)
 
     @property
     def every(self) -> tuple[AnyWatch, ...]:

@@ -22,7 +22,21 @@ def _watch_resources_2(body: Body) -> Body:
     return {**body, "ping": [], "interfaces": [], "addresses": [], "custom": []}
 
 
-STEPS: dict[tuple[str, int], Step] = {("watch.resources", 1): _watch_resources_2}
+def _watch_resources_3(body: Body) -> Body:
+    """Version 3 adds other modules and the witness."""
+    return {**body, "modules": [], "witnesses": []}
+
+
+def _resource_reported_2(body: Body) -> Body:
+    """Version 2 says whether the log tells it; it told every one of version 1."""
+    return {**body, "told": True}
+
+
+STEPS: dict[tuple[str, int], Step] = {
+    ("resource.reported", 1): _resource_reported_2,
+    ("watch.resources", 1): _watch_resources_2,
+    ("watch.resources", 2): _watch_resources_3,
+}
 """(wire name, old version) → the step from that version to the next. Every version below the present one has one."""
 
 

@@ -8,12 +8,19 @@ from ipaddress import ip_address
 from types import MappingProxyType
 
 from holdfast.config import model
-from holdfast.config.agreement import check_against_cluster, resolve_cluster
+from holdfast.config.agreement import check_against_cluster, on_named_lans, resolve_cluster
 from holdfast.config.model import ModuleConfig
 from holdfast.config.parse import parse_cluster, parse_module
 from holdfast.config.ports import heart_port, module_number, replication_port
 from holdfast.core.rule import LABEL_PREFIXES, RuleSettings, own_rule
-from holdfast.core.settings import Handler, ModuleSettings, ReplicationLink, TargetedRestart, Watches
+from holdfast.core.settings import (
+    Handler,
+    ModuleSettings,
+    ReplicationLink,
+    TargetedRestart,
+    Watches,
+    WitnessSettings,
+)
 from holdfast.errors import ConfigError
 from holdfast.events import replication
 from holdfast.events.module import (
@@ -22,6 +29,7 @@ from holdfast.events.module import (
     HeartbeatLink,
     VirtualAddress,
     WatchResources,
+    WitnessKind,
 )
 from holdfast.failover.parse import read_rules
 from holdfast.failover.ruleset import rule_set, rule_settings
@@ -45,6 +53,7 @@ def module_settings(applied: ConfigurationApplied, *, module: ModuleId, node: No
     config = parse_module(applied.text.encode(), SOURCE, {})
     cluster = parse_cluster(applied.cluster_text.encode(), CLUSTER_SOURCE)
     check_against_cluster(config, cluster, node)
+    config = on_named_lans(config, cluster)
     cluster = resolve_cluster(cluster, lambda name: _resolved(applied.addresses, name))
     links = tuple(_link(beat, cluster, node) for beat in config.heart.heartbeats)
     number = module_number(applied.number)
@@ -66,6 +75,7 @@ def module_settings(applied: ConfigurationApplied, *, module: ModuleId, node: No
         heartbeat_timeout_ms=config.heart.timeout_ms,
         heartbeat_links=links,
         heartbeat_key_file=applied.key_file,
+        witness=_witness(config.splitbrain, applied.key_file),
         watches=_resolved_watches(config, applied.addresses),
         rules=_rules(config),
         renounce_grace_ms=config.heart.timeout_ms * GRACE_OF_TIMEOUT_PERCENT // 100,
@@ -82,6 +92,15 @@ def module_settings(applied: ConfigurationApplied, *, module: ModuleId, node: No
         script_log_bytes_max=_script_log_bytes(user),
         script_environment=MappingProxyType({item.name: item.value for item in user.variables} if user else {}),
     )
+
+
+def _witness(check: model.SplitbrainCheck | None, key_file: str) -> WitnessSettings | None:
+    """Host names stay: the checker looks them up when it asks."""
+    if check is None:
+        return None
+    if check.lease is not None:
+        return WitnessSettings(ident=check.ident, kind=WitnessKind.LEASE, targets=(check.lease,), key_file=key_file)
+    return WitnessSettings(ident=check.ident, kind=WitnessKind.PING, targets=check.pinged)
 
 
 def _script_log_bytes(user: model.UserSettings | None) -> int:
@@ -215,7 +234,14 @@ def _resolved_watches(config: ModuleConfig, addresses: Mapping[str, str]) -> Wat
         )
 
     found = watches_of(config)
-    return replace(found, **{name: of(getattr(found, name)) for name in ("pre", "prim", "second", "sec", "both")})
+    return replace(
+        found,
+        pre=of(found.pre),
+        prim=of(found.prim),
+        second=of(found.second),
+        sec=of(found.sec),
+        both=of(found.both),
+    )
 
 
 def _numeric(text: str, addresses: Mapping[str, str]) -> str:

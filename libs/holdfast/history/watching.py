@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from holdfast.config import model
 from holdfast.config.model import ModuleConfig, ModuleMode, Reaction, ScriptClass
-from holdfast.core.settings import Watches
+from holdfast.core.settings import PrivateClass, Watches
 from holdfast.events.module import (
     AddressWatch,
     CustomWatch,
     InterfaceWatch,
+    ModuleWatch,
     PingWatch,
     ProcessWatch,
     TcpWatch,
@@ -23,12 +24,17 @@ def watches_of(config: ModuleConfig) -> Watches:
 
     def of(script_class: ScriptClass) -> WatchResources:
         return WatchResources(
-            processes=tuple(_process(watch) for watch in config.processes if watch.script_class is script_class),
+            processes=tuple(
+                _process(watch)
+                for watch in config.processes
+                if watch.script_class is script_class and not watch.private_class
+            ),
             tcp=tuple(_tcp(check) for check in config.tcp_checks if check.when is script_class),
             ping=tuple(_ping(check) for check in config.ping_checks if check.when is script_class),
             interfaces=_interfaces(config) if script_class is ScriptClass.PRE else (),
             addresses=_addresses(config, script_class),
             custom=tuple(_custom(check, config) for check in config.custom_checks if check.when is script_class),
+            modules=tuple(_module(check) for check in config.module_checks) if script_class is ScriptClass.PRE else (),
         )
 
     return Watches(
@@ -37,6 +43,12 @@ def watches_of(config: ModuleConfig) -> Watches:
         second=of(ScriptClass.SECOND),
         sec=of(ScriptClass.SEC),
         both=of(ScriptClass.BOTH),
+        private=tuple(
+            PrivateClass(
+                name=name, processes=tuple(_process(each) for each in config.processes if each.private_class == name)
+            )
+            for name in dict.fromkeys(watch.private_class for watch in config.processes if watch.private_class)
+        ),
     )
 
 
@@ -115,4 +127,16 @@ def _custom(check: model.CustomCheck, config: ModuleConfig) -> CustomWatch:
         arguments=check.arguments,
         environment=tuple((item.name, item.value) for item in config.user.variables) if config.user else (),
         action=check.reaction.value,
+    )
+
+
+def _module(check: model.ModuleCheck) -> ModuleWatch:
+    return ModuleWatch(
+        key=check.key,
+        name=check.name,
+        address=check.address,
+        port=check.port,
+        interval_ms=check.interval_ms,
+        timeout_ms=check.timeout_ms,
+        secure=check.secure,
     )

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from holdfast.core import decide, initial
 from holdfast.events.membership import PeerFound, PeerLost, PeerReported
-from holdfast.events.module import Action, CommandRequested, ModuleOpened, TimerFired
+from holdfast.events.module import Action, CommandRequested, ModuleOpened, TimerFired, WitnessReported
 from holdfast.events.replication import ReplicateDirectories, ReplicationMode, Stance
 from holdfast.events.state import Role
 from holdfast.ids import NO_SESSION, Session
-from holdfast.testing.snapshot import NOTHING, Copy, Node, Snapshot, fed, report, saved
+from holdfast.testing.snapshot import NOTHING, Copy, Node, Snapshot, fed, report, saved, stand
+from holdfast.witness.lease import decide as decide_lease
 
 Next = tuple[str, Snapshot]
 GRACE_NS = 1_000_000_000
@@ -28,6 +29,7 @@ def following(
 def _deeds(world: Snapshot, faults: int, commands: tuple[Action, ...], writes_max: int) -> Iterator[Next]:
     for index in (0, 1):
         yield from _of_node(world, index)
+        yield from _of_witness(world, index, faults)
         yield from _of_replication(world, index, writes_max)
         node = world.nodes[index]
         if world.commands == 0 and node.is_on and node.is_saved:
@@ -86,6 +88,30 @@ def _of_node(world: Snapshot, index: int) -> Iterator[Next]:
     wake = decide(node.state).wake_at_mono_ns
     if wake is not None and node.state.role is Role.PRIM:
         yield f"{name} waits the grace", world.with_node(index, fed(node, TimerFired(), later_ns=GRACE_NS))
+
+
+def _of_witness(world: Snapshot, index: int, faults: int) -> Iterator[Next]:
+    """The witness is asked, or told what changes the lease; or it is not reached, which is a fault."""
+    node, name = world.nodes[index], f"node{index + 1}"
+    if not node.is_on or not node.is_saved:
+        return
+    told = stand(node)
+    if told is None:
+        return
+    question, known = node.state.question, node.state.witness
+    decision = decide_lease(world.lease, told)
+    is_answered = known is not None and known.question == question
+    is_open = bool(question) and not (known is not None and is_answered and known.granted)
+    is_repeated = known is not None and is_answered and known.reachable and known.granted is decision.granted
+    if decision.lease != world.lease or (is_open and not is_repeated):
+        answer = WitnessReported(
+            ident="third", reachable=True, question=question, granted=decision.granted, why=decision.why
+        )
+        after = fed(node, answer) if question else node
+        yield f"{name} tells the witness", replace(world.with_node(index, after), lease=decision.lease)
+    if is_open and world.faults < faults and not is_answered:
+        answer = WitnessReported(ident="third", reachable=False, question=question, why="it is not reached")
+        yield f"{name} misses the witness", replace(world.with_node(index, fed(node, answer)), faults=world.faults + 1)
 
 
 def _booted(node: Node) -> Node:

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from holdfast.core.invariants import broken_by, broken_by_pair
-from holdfast.events.module import Action, CommandRequested, ModuleOpened
+from holdfast.events.module import Action, CommandRequested, ModuleOpened, WitnessKind
 from holdfast.events.state import Announcement, Role
 from holdfast.testing.deeds import following
 from holdfast.testing.snapshot import Copy, Node, Snapshot, fed, fresh, saved
+from holdfast.testing.world import Variant
 
 STATES_MAX_DEFAULT = 2_000_000
 
@@ -37,9 +38,9 @@ class Explored:
     settled: int
 
 
-def in_step() -> Snapshot:
+def in_step(variant: Variant | None = None) -> Snapshot:
     """A mirror in step, built by the deeds themselves: node1 PRIM, node2 SECOND."""
-    nodes = [saved(fed(fresh(index), ModuleOpened(incarnation=1))) for index in (0, 1)]
+    nodes = [saved(fed(fresh(index, variant), ModuleOpened(incarnation=1))) for index in (0, 1)]
     world = Snapshot(nodes=(nodes[0], nodes[1]))
     world = _quiet(world)
     world = world.with_node(0, fed(world.nodes[0], CommandRequested(action=Action.PRIM)))
@@ -92,6 +93,7 @@ def key_of(world: Snapshot) -> object:
         promised,
         world.faults,
         world.commands,
+        (world.lease.holder, world.lease.epoch - base, world.lease.acting),
     )
 
 
@@ -124,6 +126,9 @@ def _node_key(node: Node, other: Node, names: dict[str, int], base: int) -> obje
         bool(state.swap_requested_at_mono_ns),
         peer.presence,
         bool(state.step_since_mono_ns),
+        bool(state.question),
+        None if state.witness is None or not state.question else state.witness.question == state.question,
+        None if state.witness is None else (state.witness.reachable, state.witness.granted),
     )
     reported = state.replication
     telling = (
@@ -217,6 +222,8 @@ def check(before: Snapshot, after: Snapshot, excused: bool) -> str:
             return f"{node.state.settings.node} {what}"
     for what in broken_by_pair(*(node.state for node in after.nodes)):
         return what
+    if sum(node.is_on and node.state.role is Role.ALONE for node in after.nodes) > 1 and not excused:
+        return "both nodes are ALONE"
     holders: dict[str, set[int]] = {}
     for index, (old, new) in enumerate(zip(before.nodes, after.nodes, strict=True)):
         began = new.record != old.record and new.record.role is Role.ALONE and old.record.role is not Role.ALONE
@@ -237,10 +244,15 @@ def explore(
     writes_max: int = 1,
     states_max: int = STATES_MAX_DEFAULT,
     seconds_max: float = 1e9,
+    variant: Variant | None = None,
 ) -> Explored:
-    """Visit every state reachable from a mirror in step with at most `faults` faults and one of `commands`."""
+    """Visit every state reachable from a mirror in step with at most `faults` faults and one of `commands`.
+
+    With a lease witness a cut excuses nothing.
+    """
     began = time.monotonic()
-    first = in_step()
+    first = in_step(variant)
+    is_arbitrated = variant is not None and variant.is_arbitrated
     seen: dict[object, tuple[object, str] | None] = {key_of(first): None}
     queue: deque[tuple[Snapshot, object, int]] = deque([(first, key_of(first), 0)])
     deeds = deepest = settled = 0
@@ -250,7 +262,7 @@ def explore(
         settled += {node.state.role for node in world.nodes} == {Role.PRIM, Role.SECOND}
         for name, after in following(world, faults=faults, commands=commands, writes_max=writes_max):
             deeds += 1
-            what = check(world, after, after.was_cut)
+            what = check(world, after, after.was_cut and not is_arbitrated)
             after_key = key_of(after)
             if what:
                 raise FoundError("\n".join([*_story(seen, key), name, f"VIOLATION: {what}"]))
@@ -277,6 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--faults", type=int, default=1)
     parser.add_argument("--command", action="append", default=[], choices=[str(action) for action in Action])
     parser.add_argument("--writes", type=int, default=1, help="writes of the application")
+    parser.add_argument("--lease", action="store_true", help="with a witness that gives leases")
     parser.add_argument("--states", type=int, default=STATES_MAX_DEFAULT)
     given = parser.parse_args(arguments)
     began = time.perf_counter()
@@ -286,6 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             commands=tuple(Action(c) for c in given.command),
             states_max=given.states,
             writes_max=given.writes,
+            variant=Variant(witness=WitnessKind.LEASE) if given.lease else None,
         )
     except FoundError as story:
         sys.stdout.write(f"{story}\n")

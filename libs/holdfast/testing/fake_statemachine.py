@@ -10,7 +10,20 @@ from holdfast.bus import subjects
 from holdfast.service.context import Context
 
 Json = dict[str, Any]
-VERBS = ("command", "state", "apply", "remove", "set", "get", "setting", "verify")
+VERBS = (
+    "command",
+    "state",
+    "apply",
+    "remove",
+    "set",
+    "get",
+    "setting",
+    "loop",
+    "processes",
+    "resync",
+    "shutdown",
+    "verify",
+)
 
 
 def state_of(module: str, role: str, status: str, **more: object) -> Json:

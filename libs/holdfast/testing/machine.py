@@ -23,6 +23,7 @@ from holdfast.testing.network import Network
 from holdfast.testing.replica import Replica, Watcher
 from holdfast.testing.scheduler import NS_PER_MS, Scheduler
 from holdfast.testing.shell import Shell
+from holdfast.testing.witness import Asker, Witness
 
 WRITE_INTERVAL_NS = 40 * NS_PER_MS
 SCRIPT_NS_MAX = 80 * NS_PER_MS
@@ -47,6 +48,7 @@ class Machine:
         watcher: Watcher,
         watch: Callable[[int, State, State], None],
         next_write: Callable[[], int],
+        witness: Witness,
     ) -> None:
         self.index = index
         self.settings = settings
@@ -83,6 +85,8 @@ class Machine:
             lambda: network.passes(lan, 0) and network.passes(lan, 1),
             self.shell.feed,
         )
+        self.asker = Asker(index, settings.node, witness, scheduler, self.shell.feed)
+        self.asker.is_stalled = lambda: self.is_stalled
         self.judge: Judge | None = None
         self._forget()
 
@@ -126,6 +130,7 @@ class Machine:
         self.is_on = self.application_runs = self.addresses_held = False
         self.shell.crash()
         self.replica.crash()
+        self.asker.forget()
         self.judge = None
         life = self._life_of_heartbeat
         self._forget()
@@ -169,6 +174,8 @@ class Machine:
                 self._scheduler.after(70 * NS_PER_MS, self._restart_heartbeat, self.incarnation)
             case "rfs":
                 self.replica.kill_worker()
+            case "checker-splitbrain":
+                self.asker.restart()
             case _:
                 self._scheduler.after(50 * NS_PER_MS, self._restarted, self.incarnation, service)
 
@@ -184,12 +191,14 @@ class Machine:
             self.shell.feed(self._verdict)
         self._report_addresses()
         self.replica.report(True)
+        self.asker.report()
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
     def obey(self, orders: Orders) -> None:
         """Carry out what is wanted, as the services do."""
         before, self._orders = self._orders, orders
+        self.asker.obey(next(iter(orders.watch.witnesses), None))
         announcement = orders.announce.announcement
         if announcement != self._announcement:
             self._announcement = announcement

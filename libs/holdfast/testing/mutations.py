@@ -33,7 +33,7 @@ def _freeze_skipped() -> tuple[Change, ...]:
 def _promotes_while_resyncing() -> tuple[Change, ...]:
     """A secondary takes over whether or not its copy is in step."""
 
-    def may_promote(record: AuthorityRecord, peer: Peer, *, failover: bool) -> Verdict:
+    def may_promote(record: AuthorityRecord, peer: Peer, **rest: Any) -> Verdict:
         return Verdict(yes=peer.is_lost, reason="mutation")
 
     def never(state: State) -> bool:

@@ -12,11 +12,11 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from holdfast.errors import InvariantError
-from holdfast.events.module import Action
+from holdfast.events.module import Action, WitnessKind
 from holdfast.events.state import Copy, Role
 from holdfast.testing.judge import JudgeFactory, TimeoutJudge
 from holdfast.testing.scheduler import NS_PER_S
@@ -46,19 +46,28 @@ class Outcome:
 
 
 def simulate(
-    seed: int, *, steps: int = STEPS_DEFAULT, judge_factory: JudgeFactory = TimeoutJudge, split: bool = True
+    seed: int,
+    *,
+    steps: int = STEPS_DEFAULT,
+    judge_factory: JudgeFactory = TimeoutJudge,
+    split: bool = True,
+    witness: WitnessKind | None = None,
 ) -> Outcome:
     """Run one seed: a cluster is set up, `steps` faults or commands happen, everything heals, the end is judged.
 
     Without `split` one network always passes and no operator forces a role: then nothing promised may ever be missing.
+    With a lease witness no operator forces a role either, and nothing promised may ever be missing whatever is cut.
     Raises ViolationError on a broken invariant.
     """
-    world = World(seed, judge_factory, variant=variant_of(seed))
+    world = World(seed, judge_factory, variant=replace(variant_of(seed), witness=witness))
     world.may_split = split
+    world.may_force = split and witness is not WitnessKind.LEASE
     _set_up(world)
     world.provoke = lambda index: _provoke(world, index)
     for _ in range(steps):
         _happen(world)
+        if witness is not None:
+            _happen_to_witness(world)
         world.run_for(
             millis(world.random.choice((5, 50, 300, 1200, GAP_MS_MAX)) * world.random.randrange(20, 100) // 100)
         )
@@ -157,7 +166,7 @@ def _operate(world: World, index: int) -> None:
     action = world.random.choice(
         (Action.SWAP, Action.SWAP, Action.STOP, Action.START, Action.RESTART, Action.STOPSTART, Action.FORCESTOP)
     )
-    if world.may_split and world.random.random() < PRIM_RATE:
+    if world.may_force and world.random.random() < PRIM_RATE:
         action = Action.PRIM
     world.command(index, action)
     if action in (Action.STOP, Action.FORCESTOP):
@@ -192,6 +201,39 @@ _WEIGHTS = tuple(weight for weight, _ in HAPPENINGS)
 _DEEDS = tuple(deed for _, deed in HAPPENINGS)
 
 
+def _happen_to_witness(world: World) -> None:
+    """Now and then it goes, comes back, is cut off from a node, or hears late; or a checker of it is killed; or all
+    networks but those to it are cut for long enough that both nodes ask."""
+    witness, random = world.witness, world.random
+    index = random.randrange(2)
+    match random.choice(WITNESS_DEEDS):
+        case "goes":
+            witness.is_up = False
+        case "comes":
+            witness.is_up = True
+        case "cut":
+            witness.unreachable.add(index)
+        case "heal":
+            witness.unreachable.clear()
+        case "late":
+            witness.late_rate = random.choice((0.0, 0.2, 0.5))
+        case "checker":
+            world.machines[index].kill_service("checker-splitbrain")
+        case "split" if world.may_split:
+            _cut_all(world, index)
+            world.run_for(millis(random.randrange(1000, 3000)))
+        case _:
+            return
+    world.tell(f"witness: up {witness.is_up}, unreachable for {sorted(witness.unreachable)}, late {witness.late_rate}")
+
+
+WITNESS_DEEDS = (
+    *("nothing",) * 12,
+    *("comes", "comes", "comes", "heal", "heal", "heal"),
+    *("goes", "cut", "late", "checker", "split", "split"),
+)
+
+
 def _provoke(world: World, index: int) -> None:
     """Something has just changed on this node: now and then a fault hits it, or the other node, within milliseconds."""
     if world.random.random() >= PROVOKE_RATE:
@@ -218,6 +260,8 @@ def _heal(world: World) -> None:
     _heal_network(world, 0)
     world.tell("all faults are over")
     world.network.loss_rate = world.network.late_rate = world.network.double_rate = 0.0
+    world.witness.is_up, world.witness.late_rate = True, 0.0
+    world.witness.unreachable.clear()
     for index in (0, 1):
         _power_on(world, index)
     calm_s, why = 0, "not looked at"
@@ -262,6 +306,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=1, help="how many seeds, from the first on")
     parser.add_argument("--steps", type=int, default=STEPS_DEFAULT, help="faults and commands per run")
     parser.add_argument("--no-split", action="store_true", help="one network always passes, no role is forced")
+    parser.add_argument("--witness", choices=[str(kind) for kind in WitnessKind], help="with a witness of this kind")
     parser.add_argument("--judge", choices=sorted(JUDGES), default="shipped", help="the failure detector")
     parser.add_argument("--json", action="store_true", help="the summary as one JSON object")
     return parser
@@ -271,15 +316,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run seeds and print one summary line, or the first violation with its seed and story; returns the exit code."""
     given = _parser().parse_args(arguments)
     judge = judge_named(given.judge)
+    witness = WitnessKind(given.witness) if given.witness else None
     first = int(time.time()) % 1_000_000 if given.seed is None else given.seed
     write = sys.stdout.write
     began = time.perf_counter()
     outcomes: list[Outcome] = []
     for seed in range(first, first + given.count):
         try:
-            outcomes.append(simulate(seed, steps=given.steps, judge_factory=judge, split=not given.no_split))
+            outcomes.append(
+                simulate(seed, steps=given.steps, judge_factory=judge, split=not given.no_split, witness=witness)
+            )
         except (ViolationError, InvariantError) as violation:
             split = " --no-split" if given.no_split else ""
+            split += f" --witness {witness}" if witness is not None else ""
             write(f"{violation}\nreplay: --seed {seed} --steps {given.steps} --judge {given.judge}{split}\n")
             return 1
     summary = _summary(outcomes, first, given.steps, time.perf_counter() - began)

@@ -14,7 +14,8 @@ from holdfast.events.module import AddressesReported, ScriptFinished
 from holdfast.events.replication import ReplicateDirectories, ReplicationMode, ReplicationReported, Stance
 from holdfast.events.state import Announcement
 from holdfast.ids import NO_SESSION, Epoch, Session
-from holdfast.testing.world import settings_of
+from holdfast.testing.world import Variant, settings_of
+from holdfast.witness.lease import Lease, Stand
 
 _HYBRID = HybridTime(wall_ms=0, counter=0)
 Writes = frozenset[int]
@@ -73,6 +74,7 @@ class Snapshot:
     promised: tuple[tuple[int, str], ...] = ()
     faults: int = 0
     commands: int = 0
+    lease: Lease = field(default_factory=Lease)
 
     def with_node(self, index: int, node: Node) -> Snapshot:
         first, second = self.nodes
@@ -96,9 +98,24 @@ def envelope(state: State, payload: object, now_ns: int) -> Envelope[object]:
     )
 
 
-def fresh(index: int) -> Node:
+def fresh(index: int, variant: Variant | None = None) -> Node:
     record = AuthorityRecord()
-    return Node(state=initial(settings_of(index), record), record=record)
+    return Node(state=initial(settings_of(index, variant), record), record=record)
+
+
+def stand(node: Node) -> Stand | None:
+    """What this node's checker tells the witness by the orders that are out; None without a witness."""
+    watch = next(iter(decide(node.state).watch.witnesses), None)
+    if watch is None:
+        return None
+    return Stand(
+        node=node.state.settings.node,
+        epoch=watch.epoch,
+        in_step=watch.in_step,
+        wants=bool(watch.question),
+        acting=watch.acting,
+        replicated=watch.replicated,
+    )
 
 
 def fed(node: Node, payload: object, *, later_ns: int = 0) -> Node:

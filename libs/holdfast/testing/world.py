@@ -11,7 +11,8 @@ from random import Random
 from holdfast.core import ModuleSettings, ReplicationLink, State, explain
 from holdfast.core.invariants import broken_by, broken_by_pair
 from holdfast.core.rule import RuleSettings, own_rule
-from holdfast.events.module import Action, CommandRequested, HeartbeatLink, VirtualAddress
+from holdfast.core.settings import WitnessSettings
+from holdfast.events.module import Action, CommandRequested, HeartbeatLink, VirtualAddress, WitnessKind
 from holdfast.events.replication import ReplicatedDirectory, ReplicationSettings
 from holdfast.events.state import Copy, Role, Status
 from holdfast.failover.ruleset import rule_set, rule_settings
@@ -21,6 +22,7 @@ from holdfast.testing.machine import Machine
 from holdfast.testing.network import Network
 from holdfast.testing.replica import Replica
 from holdfast.testing.scheduler import NS_PER_MS, NS_PER_S, Scheduler
+from holdfast.testing.witness import Witness
 
 NODES = (NodeId("node1"), NodeId("node2"))
 LANS = ("lan1", "lan2")
@@ -48,6 +50,12 @@ class Variant:
 
     replicated: bool = True
     defaultprim: str = "alone"
+    witness: WitnessKind | None = None
+
+    @property
+    def is_arbitrated(self) -> bool:
+        """Does something atomic decide who acts alone? A lease does, for data that only one node may change."""
+        return self.witness is WitnessKind.LEASE and self.replicated
 
 
 def settings_of(index: int, variant: Variant | None = None) -> ModuleSettings:
@@ -66,6 +74,7 @@ def settings_of(index: int, variant: Variant | None = None) -> ModuleSettings:
         replication=link if variant.replicated else None,
         addresses=(VirtualAddress(address="10.0.0.100"),),
         rules=_rules(),
+        witness=_witness(variant.witness),
         heartbeat_links=tuple(
             HeartbeatLink(
                 ident=name, lan=name, local_address=lan[0], peer_address=lan[1], pulse_ms=100, timeout_ms=1000
@@ -73,6 +82,12 @@ def settings_of(index: int, variant: Variant | None = None) -> ModuleSettings:
             for name in LANS
         ),
     )
+
+
+def _witness(kind: WitnessKind | None) -> WitnessSettings | None:
+    if kind is None:
+        return None
+    return WitnessSettings(ident="third", kind=kind, targets=("10.0.9.1:4805",))
 
 
 @cache
@@ -96,6 +111,8 @@ class World:
         self.tell_change: Callable[[int, State, State], None] | None = None
         self.scheduler = Scheduler()
         self.network = Network(self.scheduler, self.random, LANS)
+        self.variant = variant or Variant()
+        self.witness = Witness(self.scheduler, self.random)
         self.story: deque[str] = deque(maxlen=TRACE_MAX)
         self.promises: dict[int, Promise] = {}
         self.holder_of: dict[Generation, int] = {}
@@ -103,6 +120,9 @@ class World:
         """Generations begun while the nodes could not hear each other, or by an operator's word."""
         self.was_excused: set[int] = set()
         self.may_split = True
+        self.may_force = True
+        self.was_forced = False
+        """Did an operator force a role while the other node was not stopped?"""
         self._forced_ns: dict[int, int] = {}
         self._forcestop_ns = -APART_NS
         self.changes = 0
@@ -120,6 +140,7 @@ class World:
                 self,
                 self.changed,
                 self.next_write,
+                self.witness,
             )
             for index in (0, 1)
         )
@@ -135,6 +156,7 @@ class World:
             self._forcestop_ns = self.scheduler.now_ns
         if action is Action.PRIM:
             self._forced_ns[index] = self.scheduler.now_ns
+            self.was_forced |= self._is_running(1 - index)
         self.machines[index].shell.feed(CommandRequested(action=action, argument=argument, who="operator"))
 
     def cut(self, lan: str, sender: int, *, passes: bool) -> None:
@@ -144,6 +166,10 @@ class World:
 
     def tell(self, line: str) -> None:
         self.story.append(f"{self.scheduler.now_ns / NS_PER_S:9.3f} s  {line}")
+
+    def _is_running(self, index: int) -> bool:
+        machine = self.machines[index]
+        return machine.is_on and machine.shell.state.role is not Role.STOP
 
     def next_write(self) -> int:
         self._writes += 1
@@ -205,18 +231,26 @@ class World:
             self.fail("the application runs on both nodes though they can hear each other")
         for what in broken_by(after):
             self.fail(f"{after.settings.node} {what}")
+        self._check_lease()
         if after.authority is not before.authority:
             self.tell(f"{after.settings.node}: record {_record(after)}")
             for what in broken_by_pair(*(machine.shell.state for machine in self.machines)):
                 self.fail(what)
             self._generation_begun(index, before, after)
 
+    def _check_lease(self) -> None:
+        """With a lease witness at most one node is ALONE, whatever is cut, until an operator forces a role."""
+        if not self.variant.is_arbitrated or self.was_forced:
+            return
+        if all(machine.is_on and machine.shell.state.role is Role.ALONE for machine in self.machines):
+            self.fail(f"both nodes are ALONE although a witness decides ({self.witness.lease})")
+
     def _generation_begun(self, index: int, before: State, after: State) -> None:
         if after.authority.role is not Role.ALONE or after.role is not Role.ALONE or before.role is Role.ALONE:
             return
         other = self.machines[1 - index]
         went_on = other.shell.record.role is Role.ALONE
-        if went_on and self._may_be_apart():
+        if went_on and self._may_be_apart() and not self.variant.is_arbitrated:
             self.excused |= {after.authority.generation, other.shell.record.generation}
         if self._is_forced(index, before):
             self.excused |= {g for g in self.holder_of if g not in after.authority.lineage}

@@ -42,7 +42,7 @@ class Stage:
 
     def __init__(self, place: NodePlace, listener: Listener, service: ServiceProcess, name: str, peer: int) -> None:
         self.place, self.listener, self.service, self.name = place, listener, service, name
-        self._peer = peer
+        self.neighbour_pid = peer
 
     async def watch(self, order: WatchResources, module: str = "shop") -> None:
         await self.listener.order(module, self.name, order)
@@ -66,7 +66,7 @@ class Stage:
 
     def neighbour(self, script: str) -> None:
         """Run a script where the neighbour is."""
-        sh(f"nsenter -t {self._peer} -n sh -ec '{script}'")
+        sh(f"nsenter -t {self.neighbour_pid} -n sh -ec '{script}'")
 
 
 def play(kind: str, scenario: Callable[[Stage], Awaitable[None]]) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from holdfast.core.authority import AuthorityRecord
 from holdfast.core.decide import decide
 from holdfast.core.evolve import initial
+from holdfast.core.loop import LoopCounter
 from holdfast.core.settings import ModuleSettings
+from holdfast.core.state import Switches
 from holdfast.errors import ConfigError, StorageError
 from holdfast.events.catalogue import CHECKERS
 from holdfast.events.module import ConfigurationApplied
+from holdfast.events.replication import ReplicationMode, ReplicationReported, ResyncProgress
 from holdfast.history.translate import module_settings
-from holdfast.ids import ModuleId, NodeId
+from holdfast.ids import Epoch, ModuleId, NodeId
 
 from services.statemachine.files import LifeMark
 from services.statemachine.orders import addressed, changed, for_service
@@ -100,8 +104,53 @@ def test_resources_follow_from_the_state() -> None:
     state = initial(settings(), AuthorityRecord())
     found = resources_of(state)
     assert found["rfs.uptodate"][0] == "down"
-    assert found["state.local"][0] == "STOP"
+    assert found["state.local"][0] == "STOP NotReady"
+    assert found["state.remote"][0] == "UNKNOWN"
     assert differing(found, found) == {}
+
+
+def test_switches_and_loop_protection_are_resources() -> None:
+    state = initial(settings(), AuthorityRecord())
+    state = replace(
+        state,
+        switches=Switches(failover=False),
+        loop=LoopCounter(taken_at_mono_ns=(5, 6)),
+        stopped_by_maxloop=True,
+    )
+    found = {name: value for name, (value, _by) in resources_of(state, loop_since_s=1_700_000_000).items()}
+    assert (found["usersetting.failover"], found["usersetting.checker"], found["usersetting.errd"]) == (
+        "off",
+        "on",
+        "on",
+    )
+    assert (found["heart.maxloop"], found["heart.loopcount"]) == ("true", "2")
+    assert found["heart.stopstartloop"] == "1700000000"
+
+
+def test_progress_of_a_resync_is_shown_with_percent() -> None:
+    progress = ResyncProgress(files_done=3, files_total=4, bytes_done=5_000, bytes_total=20_000, kind="compare")
+    report = ReplicationReported(
+        mode=ReplicationMode.PRIMARY,
+        epoch=Epoch(1),
+        mounted=True,
+        writable=True,
+        connected=True,
+        progress=progress,
+        metrics={"rep_bandwidth": 12.5},
+    )
+    found = resources_of(replace(initial(settings(), AuthorityRecord()), replication=report))
+    assert found["rfs.rei_copy_count_metric"] == ("3 (75%)", "rfs")
+    assert found["rfs.rei_copy_size_metric"] == ("5 (25%)", "rfs")
+    assert found["rfs.rei_scan_count_metric"] == ("4", "rfs")
+    assert found["rfs.rep_bandwidth"] == ("12.5", "rfs")
+
+
+def test_every_rule_in_force_is_a_resource() -> None:
+    state = initial(settings(), AuthorityRecord())
+    labels = {rule.label for rule in state.settings.rules.rules if rule.is_in_force}
+    found = resources_of(state)
+    assert labels
+    assert {found[f"rule.{label}"][0] for label in labels} <= {"active", "inactive"}
 
 
 def test_a_life_of_the_node_is_remembered_over_a_restart_and_not_over_another_life(tmp_path: Path) -> None:

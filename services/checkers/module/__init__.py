@@ -1,0 +1,1 @@
+"""Checker `module`: does another module serve, here or in another cluster."""

@@ -1,0 +1,1 @@
+"""Checker `splitbrain`: what the witness says."""
