@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 
-from holdfast.config.model import ClusterConfig, LanNode, ModuleConfig
+from holdfast.config.model import ClusterConfig, Heartbeat, LanName, LanNode, ModuleConfig
 from holdfast.config.problem import Problem, Report, config_error, nearest_name
 from holdfast.config.semantics import overlap
 from holdfast.ids import NodeId
@@ -21,6 +21,7 @@ MIRROR_NODES = 2
 def check_against_cluster(module: ModuleConfig, cluster: ClusterConfig, node: NodeId) -> None:
     """Raises ConfigError with every reason why this module cannot run on this node of this cluster."""
     report = Report(source=module.source)
+    module = on_named_lans(module, cluster)
     if node not in cluster.nodes:
         report.error(
             module.service.at, f"this node, '{node}', is not in the cluster", accepted=", ".join(cluster.nodes)
@@ -31,6 +32,23 @@ def check_against_cluster(module: ModuleConfig, cluster: ClusterConfig, node: No
     if module.heart.port == cluster.port:
         report.error(module.heart.at, f"port {cluster.port} is that of the cluster", accepted="another port")
     report.raise_if_wrong()
+
+
+def on_named_lans(module: ModuleConfig, cluster: ClusterConfig) -> ModuleConfig:
+    """The same module with the name of a lan in each heartbeat that the file gives by addresses.
+
+    One that no lan of the cluster has stays without a name, which `check_against_cluster` refuses.
+    """
+    beats = tuple(replace(beat, lan=beat.lan or _lan_of(beat, cluster)) for beat in module.heart.heartbeats)
+    return replace(module, heart=replace(module.heart, heartbeats=beats))
+
+
+def _lan_of(beat: Heartbeat, cluster: ClusterConfig) -> LanName:
+    for lan in cluster.lans:
+        owners = {address: member.name for member in lan.nodes for address in (member.address, member.local_address)}
+        if len({owners.get(address) for address in beat.servers} - {None}) == MIRROR_NODES:
+            return lan.name
+    return LanName("")
 
 
 def _check_preferred(module: ModuleConfig, cluster: ClusterConfig, report: Report) -> None:
@@ -50,6 +68,13 @@ def _check_heartbeats(module: ModuleConfig, cluster: ClusterConfig, node: NodeId
     pairs: set[frozenset[NodeId]] = set()
     for beat in module.heart.heartbeats:
         lan = cluster.lan(beat.lan)
+        if lan is None and beat.servers:
+            report.error(
+                beat.at,
+                f"no lan of the cluster has the addresses {' and '.join(beat.servers)}",
+                accepted=", ".join(known.name for known in cluster.lans),
+            )
+            continue
         if lan is None:
             known = [known.name for known in cluster.lans]
             nearest = nearest_name(beat.lan, known)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from holdfast.config.build_checks import address_check, custom_check, interface_check, ping_check
+from holdfast.config.build_checks import (
+    address_check,
+    custom_check,
+    interface_check,
+    module_check,
+    ping_check,
+    splitbrain_check,
+)
+from holdfast.config.heartbeats import flow_ident, ident_of, servers_of
 from holdfast.config.model import (
     Acknowledgement,
     AddressPlacement,
@@ -98,6 +106,8 @@ def build_module(root: Section, *, signature: str, source: str, warnings: tuple[
             for check in service.all("check", "ip")
         ),
         custom_checks=tuple(custom_check(check) for check in service.all("check", "custom")),
+        module_checks=tuple(module_check(check) for check in service.all("check", "module")),
+        splitbrain=next((splitbrain_check(check) for check in service.all("check", "splitbrain")), None),
         failover=_failover(service),
         macros=tuple(Macro(name=macro.text("name"), value=macro.text("value")) for macro in root.all("macro")),
         signature=signature,
@@ -143,6 +153,7 @@ def _heart(service: Section) -> HeartSettings:
         pulse_ms=pulse_ms,
         timeout_ms=timeout_ms,
         heartbeats=tuple(_heartbeat(heart, beat) for beat in heart.all("heartbeat")),
+        flow_ident=flow_ident(service),
         at=heart.place("port"),
     )
 
@@ -150,10 +161,11 @@ def _heart(service: Section) -> HeartSettings:
 def _heartbeat(heart: Section, beat: Section) -> Heartbeat:
     pulse_ms, timeout_ms = pulse_and_timeout([heart, beat])
     return Heartbeat(
-        lan=LanName(beat.text("name")),
-        ident=beat.optional_text("ident") or beat.text("name"),
+        lan=LanName(beat.optional_text("name") or ""),
+        ident=ident_of(beat) or "",
         pulse_ms=pulse_ms,
         timeout_ms=timeout_ms,
+        servers=servers_of(beat),
         at=beat.place("name"),
     )
 
@@ -225,7 +237,7 @@ def _user(section: Section) -> UserSettings:
 def _process(errd: Section, proc: Section) -> WatchedProcess:
     poll_ms = errd.milliseconds("polltimer")
     grace_poll_ms = poll_ms if errd.gives("polltimer") else MODEL_POLL_MS
-    action = proc.text("action")
+    action, of_class = proc.text("action"), proc.text("class")
     is_word = action in {reaction.value for reaction in Reaction}
     ignores_least = not proc.gives("atleast") and proc.integer("atmax") == 0
     return WatchedProcess(
@@ -233,7 +245,8 @@ def _process(errd: Section, proc: Section) -> WatchedProcess:
         unit=proc.flag("service"),
         name_regex=proc.optional_text("nameregex"),
         argument_regex=proc.optional_text("argregex"),
-        script_class=ScriptClass(proc.text("class")),
+        script_class=ScriptClass(of_class) if of_class in set(ScriptClass) else ScriptClass.PRE,
+        private_class="" if of_class in set(ScriptClass) else of_class,
         reaction=Reaction(action) if is_word else Reaction.HANDLER,
         handler=None if is_word else action,
         at_least=-1 if ignores_least else proc.integer("atleast"),

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from holdfast.config.model import AddressCheck, CustomCheck, InterfaceCheck, PingCheck, Reaction, ScriptClass
+from holdfast.config.model import (
+    AddressCheck,
+    CustomCheck,
+    InterfaceCheck,
+    ModuleCheck,
+    PingCheck,
+    Reaction,
+    ScriptClass,
+    SplitbrainCheck,
+)
 from holdfast.config.reader import Section
+from holdfast.config.tags.module_check import HTTP_PORT, HTTPS_PORT
+
+INTERVAL_MS, TIMEOUT_MS = 10_000, 5_000
+"""Of a module checker without `to`; the defaults of all checkers."""
 
 
 def ping_check(section: Section) -> PingCheck:
@@ -48,5 +61,41 @@ def custom_check(section: Section) -> CustomCheck:
         reaction=Reaction(section.text("action")),
         program=section.text("exec"),
         arguments=tuple(section.text("arg").split()),
+        at=section.at,
+    )
+
+
+def module_check(section: Section) -> ModuleCheck:
+    to, name = section.first("to"), section.text("name")
+    if to is None:
+        key = section.optional_text("ident") or name
+        return ModuleCheck(
+            key=key,
+            name=name,
+            address="",
+            port=0,
+            interval_ms=INTERVAL_MS,
+            timeout_ms=TIMEOUT_MS,
+            secure=False,
+            at=section.at,
+        )
+    secure = to.flag("secure")
+    return ModuleCheck(
+        key=section.optional_text("ident") or f"{name}_{to.text('addr')}",
+        name=name,
+        address=to.text("addr"),
+        port=to.optional_integer("port") or (HTTPS_PORT if secure else HTTP_PORT),
+        interval_ms=to.milliseconds("interval"),
+        timeout_ms=to.milliseconds("timeout"),
+        secure=secure,
+        at=section.at,
+    )
+
+
+def splitbrain_check(section: Section) -> SplitbrainCheck:
+    return SplitbrainCheck(
+        ident=section.text("ident"),
+        pinged=tuple((section.optional_text("arg") or "").split()),
+        lease=section.optional_text("lease"),
         at=section.at,
     )

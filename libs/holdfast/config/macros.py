@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from holdfast.config.problem import Report, excerpt, nearest_name
-from holdfast.config.tags.module import MACROS_MAX
+from holdfast.config.tags.module import MACRO, MACROS_MAX
 from holdfast.config.values import BadValueError
 from holdfast.config.xml import VALUE_CHARS_MAX, Element
 
@@ -21,6 +21,10 @@ NAMES_SHOWN_MAX = 20
 """Macros that a message lists."""
 
 _REFERENCE = re.compile(r"%([A-Za-z_][A-Za-z0-9_]{0,127})%")
+
+
+class BrokenMacroError(BadValueError):
+    """What is wrong stands in the value of a macro of the file, where it is reported."""
 
 
 class Expander:
@@ -64,7 +68,10 @@ class Expander:
         if name in self._known:
             return self._known[name]
         if name in self._macros:
-            self._known[name] = self._expand(self._macros[name], (*inside, name))
+            try:
+                self._known[name] = self._expand(self._macros[name], (*inside, name))
+            except BadValueError as error:
+                raise BrokenMacroError(error.message, accepted=error.accepted, nearest=error.nearest) from None
             return self._known[name]
         if name in self._environment:
             return self._environment[name]
@@ -98,7 +105,9 @@ def _expanded(element: Element, expander: Expander, report: Report) -> Element:
         try:
             attributes[name] = replace(attribute, value=expander.expand(attribute.value))
         except BadValueError as error:
-            report.error(attribute.at, error.message, nearest=error.nearest, accepted=error.accepted)
+            was_reported = isinstance(error, BrokenMacroError) and element.name != MACRO.name and report.problems
+            if not was_reported:
+                report.error(attribute.at, error.message, nearest=error.nearest, accepted=error.accepted)
             attributes[name] = replace(attribute, is_broken=True)
     return Element(
         name=element.name,

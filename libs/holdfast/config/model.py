@@ -187,9 +187,12 @@ class Heartbeat:
     """One heartbeat link; pulse and timeout are already those that apply to it."""
 
     lan: LanName
+    """Empty when the file gives addresses instead (`agreement.on_named_lans` finds the lan)."""
     ident: str
     pulse_ms: int
     timeout_ms: int
+    servers: tuple[str, ...] = ()
+    """Addresses of the two nodes, in the syntax before lans had names."""
     at: Position = field(default=NOWHERE, compare=False, repr=False)
 
 
@@ -202,12 +205,14 @@ class HeartSettings:
     pulse_ms: int
     timeout_ms: int
     heartbeats: tuple[Heartbeat, ...]
+    flow_ident: str = FLOW_IDENT
+    """Another one only where the file names the replication network by addresses."""
     at: Position = field(default=NOWHERE, compare=False, repr=False)
 
     @property
     def flow(self) -> Heartbeat:
         """The heartbeat whose network carries the replication: ident `flow`, else the first."""
-        return next((beat for beat in self.heartbeats if beat.ident == FLOW_IDENT), self.heartbeats[0])
+        return next((beat for beat in self.heartbeats if beat.ident == self.flow_ident), self.heartbeats[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,6 +321,7 @@ class WatchedProcess:
     name_regex: str | None
     argument_regex: str | None
     script_class: ScriptClass
+    """Of a private class: pre, because it is watched in any state too."""
     reaction: Reaction
     handler: str | None
     """Executable relative to the module's bin, with `Reaction.HANDLER`."""
@@ -329,6 +335,8 @@ class WatchedProcess:
     """Period of the fallback poll."""
     restart_services: tuple[str, ...] = ()
     """The services that a restart is about; empty for all."""
+    private_class: str = ""
+    """A class of the module's own, watched while it is switched on; empty for one of the scripts."""
     at: Position = field(default=NOWHERE, compare=False, repr=False)
 
 
@@ -409,6 +417,31 @@ class CustomCheck:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModuleCheck:
+    """A `module` checker: another module serves, on this node (address empty) or where a gateway answers."""
+
+    key: str
+    """Second half of the resource's name."""
+    name: str
+    address: str
+    port: int
+    interval_ms: int
+    timeout_ms: int
+    secure: bool
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitbrainCheck:
+    """The witness: addresses to ping, or a lease witness as `address:port`."""
+
+    ident: str
+    pinged: tuple[str, ...] = ()
+    lease: str | None = None
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModuleConfig:
     """The whole of a userconfig.xml, macros expanded, defaults filled in."""
 
@@ -431,5 +464,7 @@ class ModuleConfig:
     address_checks: tuple[AddressCheck, ...] = ()
     """Those written as checkers; `VirtualAddress.check` asks for more."""
     custom_checks: tuple[CustomCheck, ...] = ()
+    module_checks: tuple[ModuleCheck, ...] = ()
+    splitbrain: SplitbrainCheck | None = None
     source: str = field(default="", compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)

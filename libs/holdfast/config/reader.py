@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -179,8 +180,15 @@ def _written_value(attribute: Attribute, written: XmlAttribute, report: Report) 
 
 
 def _children(root: Tag, tag: Tag, element: Element, report: Report) -> Iterator[Section]:
+    """What stands beyond the maximum of its tag is not read (it is reported as too many), so that conditions between
+    several sections are looked at for a bounded number of them.
+    """
+    read: Counter[str] = Counter()
     for child in element.children:
         known = tag.child(child.name)
+        read[child.name] += 1
+        if known is not None and read[child.name] > known.maximum:
+            continue
         if known is None:
             _report_unknown(root, tag, child, report)
         elif known.status is Status.LATER:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from holdfast.config.heartbeats import ident_of
 from holdfast.config.problem import Report
 from holdfast.config.reader import Section
 from holdfast.core.rule import LABEL_PREFIXES, Rule, own_rule
@@ -52,5 +53,22 @@ def _idents(service: Section) -> dict[str, list[str]]:
     for process in service.all("errd", "proc"):
         found["proc"] += filter(None, [process.optional_text("name")])
     for beat in service.all("heart", "heartbeat"):
-        found["heartbeat"] += filter(None, [beat.optional_text("ident") or beat.optional_text("name")])
+        found["heartbeat"] += filter(None, [ident_of(beat)])
+    _add_made(service, found)
     return found
+
+
+def _add_made(service: Section, found: dict[str, list[str]]) -> None:
+    """Resources that follow from something else than the ident of a checker."""
+    for check in service.all("check", "module"):
+        name = check.optional_text("name") or ""
+        to = check.first("to")
+        address = to.optional_text("addr") if to is not None else None
+        found.setdefault("module", []).append(f"{name}_{address}" if address else name)
+    if "splitbrain" in found:
+        found["splitbrain"].append("uptodate")
+    for interface in service.all("vip", "interface_list", "interface"):
+        addresses = [item.optional_text("addr") for item in interface.all("real_interface", "virtual_addr")]
+        name_of_it = interface.optional_text("name")
+        found.setdefault("intf", []).extend(filter(None, [name_of_it] if name_of_it else addresses))
+        found.setdefault("ip", []).extend(filter(None, addresses))

@@ -7,7 +7,7 @@ The table is the only description of the language. The reader checks a file agai
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 DURATION_S_MAX = 3660 * 24 * 3600
@@ -36,6 +36,7 @@ class Kind(StrEnum):
     PATH = "path"
     REGEX = "POSIX extended regular expression"
     REACTION = "action or handler"
+    PROCESS_CLASS = "class of processes"
 
 
 class Unit(IntEnum):
@@ -99,8 +100,8 @@ class Tag:
 
     name: str
     meaning: str
-    attributes: tuple[Attribute, ...] = ()
-    children: tuple[Tag, ...] = ()
+    attributes: tuple[Attribute, ...] = field(default=(), repr=False)
+    children: tuple[Tag, ...] = field(default=(), repr=False)
     minimum: int = 0
     maximum: int = 1
     holds_text: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from holdfast.config.heartbeats import check_servers, ident_of
 from holdfast.config.model import FLOW_IDENT, Position
 from holdfast.config.problem import Report, excerpt
 from holdfast.config.reader import Section
@@ -57,11 +58,12 @@ def _check_command_lan(lans: Sequence[Section], report: Report) -> None:
         return
     everyone = {name: None for lan in lans for node in lan.all("node") if (name := node.optional_text("name"))}
     present = {node.optional_text("name") for node in command.all("node")}
+    called = f", '{own}'," if (own := command.optional_text("name")) is not None else ""
     for name in everyone:
         if name not in present:
             report.error(
                 command.at,
-                f"the lan for commands, '{command.optional_text('name')}', lacks node '{name}'",
+                f"the lan for commands{called} lacks node '{name}'",
                 accepted="a lan with every node of the cluster, marked command or written first",
             )
 
@@ -96,7 +98,8 @@ def _check_heart(service: Section, report: Report) -> None:
         return
     beats = list(heart.all("heartbeat"))
     _check_unique(((beat.optional_text("name"), beat.place("name")) for beat in beats), "heartbeat on lan", report)
-    idents = ((beat.optional_text("ident") or beat.optional_text("name"), beat.place("ident")) for beat in beats)
+    check_servers(service, report)
+    idents = ((ident_of(beat), beat.place("ident")) for beat in beats)
     _check_unique(idents, "heartbeat ident", report)
     _check_timing([heart], report)
     for beat in beats:

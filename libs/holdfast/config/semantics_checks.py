@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from holdfast.config.model import Position
-from holdfast.config.problem import Report
+from holdfast.config.model import ModuleMode, Position
+from holdfast.config.problem import Report, excerpt
 from holdfast.config.reader import Section
 from holdfast.config.tags.custom import ARGUMENT_CHARS_MAX, WORDS_MAX
+from holdfast.config.tags.splitbrain import WITNESSES_MAX
+from holdfast.config.values import is_address
+from holdfast.witness.wire import address_of
 
-KINDS = ("ping", "intf", "ip", "custom")
+KINDS = ("ping", "intf", "ip", "custom", "module")
 
 
 def check_checkers(service: Section, report: Report) -> None:
@@ -18,6 +21,42 @@ def check_checkers(service: Section, report: Report) -> None:
             _check_ident(kind, check, seen, report)
             _check_action(kind, check, report)
             _check_words(check, report)
+    _check_witnesses(service, report)
+
+
+def _check_witnesses(service: Section, report: Report) -> None:
+    for check in service.all("check", "splitbrain"):
+        if service.optional_text("mode") not in (None, ModuleMode.MIRROR):
+            report.error(check.at, "only a mirror has a witness", accepted='mode="mirror"')
+        _check_witness(check, report)
+
+
+def _check_witness(check: Section, report: Report) -> None:
+    lease, words = check.optional_text("lease"), (check.optional_text("arg") or "").split()
+    if check.optional_text("ident") == "uptodate":
+        report.error(check.place("ident"), "splitbrain.uptodate is the verdict", accepted="another ident")
+    if lease is not None:
+        if words or check.gives("exec"):
+            report.error(check.place("lease"), "a lease witness is not pinged, too", accepted="lease, or exec and arg")
+        if not _is_place(lease):
+            report.error(check.place("lease"), f"{excerpt(lease)} is no address:port", accepted="10.0.0.9:4805")
+        return
+    if not 1 <= len(words) <= WITNESSES_MAX:
+        accepted = f"1 to {WITNESSES_MAX} addresses in arg, or lease"
+        report.error(
+            check.place("arg"), "no witness is named" if not words else "too many witnesses", accepted=accepted
+        )
+    for word in words:
+        if not is_address(word):
+            report.error(check.place("arg"), f"{excerpt(word)} is no address or host name", accepted="10.0.0.254")
+
+
+def _is_place(text: str) -> bool:
+    try:
+        host, port = address_of(text)
+    except ValueError:
+        return False
+    return is_address(host) and port > 0
 
 
 def _check_ident(kind: str, check: Section, seen: dict[str, Position], report: Report) -> None:

@@ -27,6 +27,7 @@ _NUMBER = re.compile(r"-?[0-9]{1,15}\Z")
 _DURATION = re.compile(r"([0-9]{1,15})\s*([a-z]*)\Z")
 _IDENT = re.compile(r"[A-Za-z0-9_.:@+-]{1,64}\Z")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
+_CLASS = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
 _INTERFACE = re.compile(r"[A-Za-z0-9_.@-]+\Z")
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
 
@@ -73,6 +74,8 @@ def read_value(attribute: Attribute, text: str) -> Value:
             return _regex(text)
         case Kind.REACTION:
             return _reaction(attribute, text)
+        case Kind.PROCESS_CLASS:
+            return _process_class(attribute, text)
         case _:
             assert_never(attribute.kind)
 
@@ -84,6 +87,8 @@ def accepted(attribute: Attribute) -> str:
             return ", ".join(attribute.choices)
         case Kind.REACTION:
             return ", ".join(attribute.choices) + ", or an executable relative to the module's bin"
+        case Kind.PROCESS_CLASS:
+            return ", ".join(attribute.choices) + ", or a name of your own that is not like these"
         case Kind.SWITCH:
             return "on, off"
         case Kind.YES_NO:
@@ -110,6 +115,16 @@ def _choice(attribute: Attribute, text: str) -> str:
             f"{excerpt(text)} is known, but not supported by this version", accepted=accepted(attribute)
         )
     return _one_of(text, attribute.choices)
+
+
+def _process_class(attribute: Attribute, text: str) -> str:
+    """A class of the scripts, or a private one; what is nearly a class of the scripts is taken for a mistake."""
+    if text in attribute.choices:
+        return text
+    nearest = nearest_name(text, attribute.choices)
+    if nearest is not None or not _CLASS.match(text):
+        raise BadValueError(f"{excerpt(text)} is not a valid value", accepted=accepted(attribute), nearest=nearest)
+    return text
 
 
 def _one_of(text: str, choices: tuple[str, ...]) -> str:
@@ -258,3 +273,12 @@ def _reaction(attribute: Attribute, text: str) -> str:
     if nearest is not None and "." not in text and "/" not in text:
         raise BadValueError(f"{excerpt(text)} is not an action", accepted=accepted(attribute), nearest=nearest)
     return _path(Kind.RELATIVE_PATH, text)
+
+
+def is_address(text: str) -> bool:
+    """Is this what an attribute of kind address accepts?"""
+    try:
+        _address(text)
+    except BadValueError:
+        return False
+    return True

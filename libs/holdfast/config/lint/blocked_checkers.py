@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from holdfast.config.lint.doubt import Doubt, Subject
-from holdfast.config.model import Reaction, ScriptClass, WatchedProcess
+from holdfast.config.model import PingCheck, Reaction, ScriptClass, TcpCheck, WatchedProcess
 
 STARTERS: Mapping[ScriptClass, tuple[str, ...]] = MappingProxyType(
     {
@@ -24,19 +24,51 @@ def doubts(subject: Subject) -> Iterator[Doubt]:
     """Warn of checkers of which nothing can ever make the resource up."""
     yield from _addresses_not_yet_there(subject)
     yield from _ports_not_yet_open(subject)
+    yield from _addresses_of_the_primary(subject)
+    yield from _programs_that_are_missing(subject)
     yield from _processes_nobody_starts(subject)
 
 
 def _addresses_not_yet_there(subject: Subject) -> Iterator[Doubt]:
-    for check in subject.config.tcp_checks:
+    asking: list[tuple[str, TcpCheck | PingCheck]] = [
+        *(("tcp", check) for check in subject.config.tcp_checks),
+        *(("ping", check) for check in subject.config.ping_checks),
+    ]
+    for kind, check in asking:
         if check.when is ScriptClass.PRE and check.address in subject.own_addresses():
             yield Doubt(
                 at=check.at,
-                what=f"tcp checker '{check.ident}' looks at {check.address} before the module runs, but that is the "
+                what=f"{kind} checker '{check.ident}' looks at {check.address} before the module runs, but that is the "
                 "module's own virtual address",
                 risk="when no node is primary nobody has the address: the checker never goes up, and both nodes wait "
                 "for ever",
                 fix='when="prim", or an address outside the module',
+            )
+
+
+def _addresses_of_the_primary(subject: Subject) -> Iterator[Doubt]:
+    """A mirror's virtual address is on the primary only, so neither a secondary nor both have it."""
+    for check in subject.config.address_checks:
+        if check.when in (ScriptClass.SECOND, ScriptClass.BOTH) and check.address in subject.own_addresses():
+            yield Doubt(
+                at=check.at,
+                what=f"ip checker '{check.ident}' with when=\"{check.when}\" looks for {check.address}, the "
+                "module's own virtual address, on the secondary",
+                risk="only the primary has it: on the secondary the checker never goes up, and the module does "
+                "stopstart until maxloop stops it",
+                fix='when="prim"',
+            )
+
+
+def _programs_that_are_missing(subject: Subject) -> Iterator[Doubt]:
+    for check in subject.config.custom_checks:
+        if not check.program.startswith("/") and check.program not in subject.scripts:
+            yield Doubt(
+                at=check.at,
+                what=f"the program of custom checker '{check.ident}', {check.program}, is not in the module's bin",
+                risk=f"nothing ever assigns custom.{check.ident}: it stays init, and a rule that waits for it waits "
+                "for ever",
+                fix="the program in bin (and executable), or its absolute path",
             )
 
 

@@ -14,6 +14,7 @@ from holdfast.config.lint import (
     other_modules,
     runtime_files,
     timeouts,
+    witness,
 )
 from holdfast.config.lint.doubt import Doubt, Subject
 from holdfast.config.problem import PROBLEMS_MAX, Problem
@@ -21,6 +22,7 @@ from holdfast.config.problem import PROBLEMS_MAX, Problem
 CHECKS: Mapping[str, Callable[[Subject], Iterable[Doubt]]] = MappingProxyType(
     {
         "heartbeat-networks": heartbeat_networks.doubts,
+        "witness": witness.doubts,
         "runtime-files": runtime_files.doubts,
         "timeouts": timeouts.doubts,
         "blocked-checkers": blocked_checkers.doubts,

@@ -17,6 +17,7 @@ def doubts(subject: Subject) -> Iterator[Doubt]:
     for name, other in subject.others.items():
         yield from _addresses(subject, name, other)
         yield from _directories(subject, name, other)
+        yield from _ports(subject, name, other)
 
 
 def _addresses(subject: Subject, name: str, other: ModuleConfig) -> Iterator[Doubt]:
@@ -46,3 +47,14 @@ def _directories(subject: Subject, name: str, other: ModuleConfig) -> Iterator[D
                     "the same files",
                     fix="directories that do not contain each other",
                 )
+
+
+def _ports(subject: Subject, name: str, other: ModuleConfig) -> Iterator[Doubt]:
+    heart = subject.config.heart
+    if heart.port is not None and heart.port == other.heart.port:
+        yield Doubt(
+            at=heart.at,
+            what=f"heart port {heart.port} also stands in the edited configuration of module '{name}'",
+            risk="the one that is applied second will be refused; its beats would be taken for the other module's",
+            fix="no port at all: each module then has its own, from its id",
+        )

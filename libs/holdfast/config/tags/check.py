@@ -6,9 +6,10 @@ from holdfast.config.schema import PORT_MAX, TAGS_MAX, Attribute, Kind, Tag
 from holdfast.config.tags.custom import CUSTOM
 from holdfast.config.tags.intf import INTF
 from holdfast.config.tags.ip import IP
-from holdfast.config.tags.later import MODULE, SPLITBRAIN
+from holdfast.config.tags.module_check import MODULE
 from holdfast.config.tags.ping import PING
 from holdfast.config.tags.probing import INTERVAL, TIMEOUT
+from holdfast.config.tags.splitbrain import SPLITBRAIN
 
 TCP_TO = Tag(
     name="to",

@@ -44,11 +44,14 @@ PROC = Tag(
         ),
         Attribute(
             name="class",
-            kind=Kind.CHOICE,
+            kind=Kind.PROCESS_CLASS,
             choices=("prim", "both", "pre", "second", "sec"),
             default="prim",
             dynamic=True,
-            meaning="Monitored between the matching scripts; pre from after prestart until poststop, in any state.",
+            meaning=(
+                "Monitored between the matching scripts; pre from after prestart until poststop, in any state. A name "
+                "of your own: between `errd enable NAME` and `errd disable NAME`, while the module runs."
+            ),
         ),
         Attribute(
             name="action",

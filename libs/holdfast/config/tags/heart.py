@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from holdfast.config.schema import PORT_MAX, TAGS_MAX, Attribute, Kind, Tag, Unit, ignored
-from holdfast.config.tags.later import HEARTBEAT_SERVER
+from holdfast.config.tags.server import SERVER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +31,15 @@ PULSES_PER_TIMEOUT_MIN = 3
 
 assert all(p.timeout_ms >= PULSES_PER_TIMEOUT_MIN * p.pulse_ms for p in PRESETS.values())
 
+HEARTBEAT_NAME = "Lan of cluster.xml."
+
 HEARTBEAT = Tag(
     name="heartbeat",
     meaning="A heartbeat link over one lan of the cluster.",
     minimum=1,
     maximum=TAGS_MAX,
     attributes=(
-        Attribute(name="name", kind=Kind.NAME, required=True, dynamic=True, meaning="Lan of cluster.xml."),
+        Attribute(name="name", kind=Kind.NAME, dynamic=True, meaning=HEARTBEAT_NAME),
         Attribute(
             name="ident",
             kind=Kind.IDENT,
@@ -67,7 +69,7 @@ HEARTBEAT = Tag(
             meaning="Silence on this network after which the link is down; at least three pulses.",
         ),
     ),
-    children=(HEARTBEAT_SERVER,),
+    children=(SERVER,),
 )
 
 HEART = Tag(

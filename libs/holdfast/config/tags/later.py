@@ -9,9 +9,3 @@ VHOST = later_tag("vhost", "Another host name for the application.")
 
 VIRTUAL_INTERFACE = later_tag("virtual_interface", "An address on a virtual MAC (farm).")
 LOADBALANCING_LIST = later_tag("loadbalancing_list", "Load balancing groups and rules (farm).")
-
-HEARTBEAT_SERVER = later_tag("server", "Addresses in the module's own file (before 7.2); use a named lan.")
-RFS_FLOW = later_tag("flow", "Replication network in the module's own file (before 7.2); use ident flow.")
-
-MODULE = later_tag("module", "Checker of another module.")
-SPLITBRAIN = later_tag("splitbrain", "Checker that asks a witness before going alone.")

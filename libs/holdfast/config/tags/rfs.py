@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.config.schema import TAGS_MAX, Attribute, Kind, Status, Tag, Unit, ignored
-from holdfast.config.tags.later import RFS_FLOW
+from holdfast.config.tags.server import FLOW
 
 _NO_NFS = "Directories are replicated by a file system of Holdfast's own (FUSE), not by a loop-back NFS server"
 
@@ -252,5 +252,5 @@ RFS = Tag(
     name="rfs",
     meaning="Replication of directories from the primary to the secondary.",
     attributes=(*_IMPLEMENTED, *_LATER, *_WITHOUT_EFFECT, *_IGNORED),
-    children=(REPLICATED, RFS_FLOW),
+    children=(REPLICATED, FLOW),
 )

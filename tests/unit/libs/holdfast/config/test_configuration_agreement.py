@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from holdfast.config.agreement import check_against_cluster, check_disjoint, resolve_cluster
+from holdfast.config.agreement import check_against_cluster, check_disjoint, on_named_lans, resolve_cluster
 from holdfast.config.model import ClusterConfig, ModuleConfig
 from holdfast.config.parse import parse_cluster, parse_module
 from holdfast.errors import ConfigError
@@ -63,6 +63,25 @@ def test_node_that_is_not_on_the_lan_is_refused() -> None:
 
 def test_heartbeats_must_join_the_same_two_nodes() -> None:
     assert any("join different nodes" in problem for problem in problems_of(module(lans=("pair", "other")), "node2"))
+
+
+def old_syntax(*addresses: str) -> ModuleConfig:
+    servers = "".join(f'<server addr="{address}"/>' for address in addresses)
+    text = f'<safe><service mode="mirror"><heart><heartbeat>{servers}</heartbeat></heart></service></safe>'
+    return parse_module(text.encode(), "userconfig.xml", {})
+
+
+@pytest.mark.parametrize("addresses", [("10.1.0.1", "10.1.0.2"), ("host2", "10.1.0.1")])
+def test_addresses_of_the_old_syntax_mean_the_lan_that_has_them(addresses: tuple[str, str]) -> None:
+    config = old_syntax(*addresses)
+    check_against_cluster(config, cluster(), NodeId("node1"))
+    assert on_named_lans(config, cluster()).heart.flow.lan == "pair"
+
+
+@pytest.mark.parametrize("addresses", [("10.1.0.1", "10.2.0.2"), ("10.1.0.2", "host2")])
+def test_addresses_that_no_lan_has_are_refused(addresses: tuple[str, str]) -> None:
+    (problem,) = problems_of(old_syntax(*addresses))
+    assert f"no lan of the cluster has the addresses {addresses[0]} and {addresses[1]}" in problem
 
 
 def test_unknown_preferred_primary_is_refused() -> None:

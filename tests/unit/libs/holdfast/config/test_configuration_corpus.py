@@ -25,35 +25,34 @@ from holdfast.config.model import (
     VirtualAddress,
     WatchedProcess,
 )
-from holdfast.config.parse import parse_cluster, parse_module
 from holdfast.errors import ConfigError, ExitCode
 
-CORPUS = Path(__file__).parent / "corpus"
-INVALID = sorted(CORPUS.glob("*/invalid/*.xml"))
-VALID = sorted(CORPUS.glob("*/valid/*.xml"))
+from tests.unit.libs.holdfast.config.corpus_files import CORPUS, expectation, files, name_of, parse
+
+INVALID = files("invalid")
+VALID = files("valid")
+FILES_MIN = 60
 
 
-def parse(file: Path) -> ClusterConfig | ModuleConfig:
-    if file.parent.parent.name == "cluster":
-        return parse_cluster(file.read_bytes(), file.name)
-    return parse_module(file.read_bytes(), file.name, {})
-
-
-@pytest.mark.parametrize("file", INVALID, ids=lambda file: f"{file.parent.parent.name}-{file.stem}")
-def test_invalid_file_gives_every_problem_with_its_place(file: Path) -> None:
-    with pytest.raises(ConfigError) as caught:
-        parse(file)
-    found = "".join(f"{problem}\n" for problem in caught.value.problems)
+@pytest.mark.parametrize("file", [*INVALID, *VALID], ids=name_of)
+def test_file_gives_what_is_expected_of_it(file: Path) -> None:
+    if file in INVALID:
+        with pytest.raises(ConfigError) as caught:
+            parse(file)
+        found = "".join(f"{problem}\n" for problem in caught.value.problems)
+        assert caught.value.exit_code is ExitCode.CONFIG_INVALID
+    else:
+        found = expectation(parse(file))
     expected = file.with_suffix(".expected")
     if os.environ.get("HOLDFAST_REWRITE"):
         expected.write_text(found)
-    assert found == expected.read_text()
-    assert caught.value.exit_code is ExitCode.CONFIG_INVALID
+    assert found == expected.read_text(), "HOLDFAST_REWRITE=1 writes the expectations anew"
 
 
-@pytest.mark.parametrize("file", VALID, ids=lambda file: f"{file.parent.parent.name}-{file.stem}")
-def test_valid_file_is_accepted(file: Path) -> None:
-    assert parse(file).source == file.name
+def test_corpus_is_large_and_every_expectation_has_its_file() -> None:
+    assert len([*INVALID, *VALID]) >= FILES_MIN
+    expected = {file.with_suffix("") for file in CORPUS.glob("*/*/*.expected")}
+    assert expected == {file.with_suffix("") for file in [*INVALID, *VALID]}
 
 
 def module(name: str) -> ModuleConfig:

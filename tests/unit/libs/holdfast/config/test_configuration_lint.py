@@ -44,12 +44,26 @@ def tcp(attributes: str, to: str) -> str:
     return f'<check><tcp ident="web" {attributes}><to {to}/></tcp></check>'
 
 
+def ping(attributes: str, to: str) -> str:
+    return f'<check><ping ident="gate" {attributes}><to {to}/></ping></check>'
+
+
+def ip(attributes: str) -> str:
+    return f'<check><ip ident="own" {attributes}><to addr="10.0.0.9"/></ip></check>'
+
+
+def witness(attributes: str) -> str:
+    return f'<check><splitbrain ident="third" {attributes}/></check>'
+
+
 def errd(attributes: str) -> str:
     return f'<errd><proc name="shopd" {attributes}/></errd>'
 
 
 ONE_LAN = '<heart><heartbeat name="lan1"/></heart>'
 SLOW_LAN = '<heart timeout="1s"><heartbeat name="lan1" pulse="1s" timeout="9s"/><heartbeat name="lan2"/></heart>'
+OWN_PORT = TWO_LANS.replace("<heart>", '<heart port="9000">')
+CUSTOM = '<check><custom ident="queue" exec="checks/queue.sh"/></check>'
 DATA = "/srv/shop"
 PID = {DATA: ("run/shop.pid", "shop.sock")}
 
@@ -64,10 +78,18 @@ ONE_WIRE = parse_cluster(
 DOUBTFUL = [
     ("heartbeat-networks", Subject(config=module(), scripts=SCRIPTS, cluster=ONE_WIRE)),
     ("heartbeat-networks", Subject(config=module(heart=ONE_LAN), scripts=SCRIPTS)),
+    ("witness", Subject(config=module(witness('arg="10.0.0.254 router2"')), scripts=SCRIPTS, cluster=CLUSTER)),
+    ("witness", Subject(config=module(witness('lease="10.0.1.2:4805"')), scripts=SCRIPTS, cluster=CLUSTER)),
     ("runtime-files", Subject(config=module(rfs(DATA)), scripts=SCRIPTS, runtime_files=PID)),
     ("timeouts", Subject(config=module(heart=SLOW_LAN), scripts=SCRIPTS)),
     ("timeouts", Subject(config=module(tcp("", 'addr="::1" port="80" interval="2s" timeout="9s"')), scripts=SCRIPTS)),
     ("timeouts", Subject(config=module(vip("10.0.0.9", 'arpreroute="on" arpelapse="30s"')), scripts=SCRIPTS)),
+    ("timeouts", Subject(config=module(ping("", 'addr="10.0.0.1" interval="1s" timeout="2s"')), scripts=SCRIPTS)),
+    ("timeouts", Subject(config=module(rfs(DATA, "", 'sendtimeout="30s"')), scripts=SCRIPTS)),
+    ("timeouts", Subject(config=module('<failover period="2s" handle_time="3s"/>'), scripts=SCRIPTS)),
+    ("blocked-checkers", Subject(config=module(vip() + ping("", 'addr="10.0.0.9"')), scripts=SCRIPTS)),
+    ("blocked-checkers", Subject(config=module(vip() + ip('when="both"')), scripts=SCRIPTS)),
+    ("blocked-checkers", Subject(config=module(CUSTOM), scripts=SCRIPTS)),
     (
         "blocked-checkers",
         Subject(config=module(vip() + tcp('when="pre"', 'addr="10.0.0.9" port="80"')), scripts=SCRIPTS),
@@ -79,6 +101,10 @@ DOUBTFUL = [
         "other-modules",
         Subject(config=module(rfs(DATA)), scripts=SCRIPTS, others={"mail": module(rfs(f"{DATA}/mail"))}),
     ),
+    (
+        "other-modules",
+        Subject(config=module(heart=OWN_PORT), scripts=SCRIPTS, others={"mail": module(heart=OWN_PORT)}),
+    ),
     ("idle-scripts", Subject(config=module(user=""), scripts=SCRIPTS)),
     ("idle-scripts", Subject(config=module(), scripts=frozenset({"start_both"}))),
     ("loop-protection", Subject(config=module(errd(""), service='loop_interval="0"'), scripts=SCRIPTS)),
@@ -87,6 +113,7 @@ DOUBTFUL = [
 ]
 
 HARMLESS = [
+    Subject(config=module(witness('lease="10.0.0.254:4805"')), scripts=SCRIPTS, cluster=CLUSTER),
     Subject(config=module(), scripts=SCRIPTS, cluster=CLUSTER),
     Subject(config=module(user="")),
     Subject(config=module(vip() + rfs(DATA) + errd("")), scripts=SCRIPTS, others={"mail": module(vip("10.0.0.8"))}),
@@ -99,6 +126,13 @@ HARMLESS = [
     Subject(config=module(tcp("", 'addr="localhost" port="80"')), scripts=SCRIPTS),
     Subject(config=module(tcp('when="pre"', 'addr="10.0.0.254" port="53"')), scripts=SCRIPTS),
     Subject(config=module(errd('class="second" atmax="0"')), scripts=SCRIPTS),
+    Subject(config=module(vip() + ip('when="prim"')), scripts=SCRIPTS),
+    Subject(config=module(vip() + ping('when="prim"', 'addr="10.0.0.9"')), scripts=SCRIPTS),
+    Subject(config=module(CUSTOM), scripts=SCRIPTS | {"checks/queue.sh"}),
+    Subject(config=module(CUSTOM.replace("checks", "/opt/checks")), scripts=SCRIPTS),
+    Subject(config=module(rfs(DATA, "", 'sendtimeout="4s"')), scripts=SCRIPTS),
+    Subject(config=module('<failover period="5000" handle_time="15000"/>'), scripts=SCRIPTS),
+    Subject(config=module('<failover handle_time="3s"/>'), scripts=SCRIPTS),
     Subject(config=module(errd('class="both" service="yes"')), scripts=SCRIPTS),
     Subject(config=module(errd('class="both" action="mend.sh"')), scripts=SCRIPTS),
     Subject(config=module(vip("10.0.0.9", 'arpreroute="on"')), scripts=SCRIPTS),
@@ -132,3 +166,11 @@ def test_fix_for_runtime_files_can_be_pasted() -> None:
     assert problem.message.endswith('<notreplicated path="run/shop.pid"/> <notreplicated path="shop.sock"/>')
     inside = problem.message.partition("better: ")[2]
     assert lint(Subject(config=module(rfs(DATA, inside)), scripts=SCRIPTS, runtime_files=PID)) == ()
+
+
+def test_witness_that_is_a_node_and_only_pinged_is_doubted_twice() -> None:
+    found = lint(Subject(config=module(witness('arg="10.0.0.2"')), scripts=SCRIPTS, cluster=CLUSTER))
+    assert [problem.message.split(":")[0] for problem in found] == [
+        "[witness] witness 10.0.0.2 is an address of node 'node2'",
+        "[witness] witness 'third' is only pinged",
+    ]

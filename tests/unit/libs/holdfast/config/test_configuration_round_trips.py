@@ -8,27 +8,41 @@ from pathlib import Path
 import pytest
 from holdfast.config.jsonable import cluster_from_jsonable, module_from_jsonable, to_jsonable
 from holdfast.config.parse import expand, parse_cluster, parse_module
+from holdfast.config.xml import print_xml, read_xml
 
-CORPUS = Path(__file__).parent / "corpus"
+from tests.unit.libs.holdfast.config.corpus_files import CORPUS, ENVIRONMENT, name_of, parse
+
 MODULES = sorted(CORPUS.glob("module/valid/*.xml"))
 CLUSTERS = sorted(CORPUS.glob("cluster/valid/*.xml"))
 
 
-@pytest.mark.parametrize("file", MODULES, ids=lambda file: file.stem)
+LITERAL_PERCENT = "literal-percent"
+"""Holds `%NAME%` as text: expanded it cannot be told from a use of that name."""
+
+
+@pytest.mark.parametrize("file", [*MODULES, *CLUSTERS], ids=name_of)
+def test_printed_text_says_the_same_and_has_the_same_signature(file: Path, tmp_path: Path) -> None:
+    again = tmp_path / file.parent.parent.name / "valid" / file.name
+    again.parent.mkdir(parents=True)
+    again.write_text(print_xml(read_xml(file.read_bytes(), file.name)))
+    assert parse(again) == parse(file)
+
+
+@pytest.mark.parametrize("file", [file for file in MODULES if file.stem != LITERAL_PERCENT], ids=name_of)
 def test_expanded_text_says_the_same_and_has_the_same_signature(file: Path) -> None:
-    config = parse_module(file.read_bytes(), file.name, {})
-    assert parse_module(expand(file.read_bytes(), file.name, {}).encode(), "expanded", {}) == config
+    config = parse_module(file.read_bytes(), file.name, ENVIRONMENT)
+    assert parse_module(expand(file.read_bytes(), file.name, ENVIRONMENT).encode(), "expanded", {}) == config
 
 
-@pytest.mark.parametrize("file", MODULES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", MODULES, ids=name_of)
 def test_module_survives_a_journal(file: Path) -> None:
-    config = parse_module(file.read_bytes(), file.name, {})
+    config = parse_module(file.read_bytes(), file.name, ENVIRONMENT)
     again = module_from_jsonable(json.loads(json.dumps(to_jsonable(config))))
     assert again == config
     assert (again.source, again.warnings, again.heart.at) == (config.source, config.warnings, config.heart.at)
 
 
-@pytest.mark.parametrize("file", CLUSTERS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", CLUSTERS, ids=name_of)
 def test_cluster_survives_a_journal(file: Path) -> None:
     config = parse_cluster(file.read_bytes(), file.name)
     assert cluster_from_jsonable(json.loads(json.dumps(to_jsonable(config)))) == config

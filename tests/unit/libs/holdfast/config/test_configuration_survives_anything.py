@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from holdfast.config.jsonable import module_from_jsonable, to_jsonable
@@ -17,9 +16,10 @@ from holdfast.errors import ConfigError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.libs.holdfast.config.corpus_files import CORPUS
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-CORPUS = Path(__file__).parent / "corpus"
 TEXTS = [file.read_bytes() for file in sorted(CORPUS.glob("*/*/*.xml"))]
 MODULES = [file.read_bytes() for file in sorted(CORPUS.glob("module/valid/*.xml"))]
 RELAXED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -105,6 +105,7 @@ def valid_value(attribute: Attribute) -> st.SearchStrategy[str]:
         Kind.RELATIVE_PATH: ("a", "b/c"),
         Kind.PATH: ("a", "/b"),
         Kind.REGEX: ("^a[[:alpha:]]*$",),
+        Kind.PROCESS_CLASS: ("prim", "sec", "nightly"),
         Kind.REACTION: ("restart", "stop", "fix.sh"),
         Kind.TEXT: ("", "a <b> & 'c' \"d\"", "é\t\n"),
     }
@@ -172,3 +173,10 @@ def test_long_chain_of_macros_is_refused() -> None:
     chain = "".join(f'<macro name="L{n}" value="%L{n + 1}%"/>' for n in range(5_000))
     with pytest.raises(ConfigError, match="nested too deep"):
         parse_module(f"<safe>{chain}</safe>".encode(), "any.xml", {})
+
+
+def test_directories_without_number_are_refused_without_comparing_each_with_each() -> None:
+    trees = "".join(f'<replicated dir="/srv/{n}"/>' for n in range(15_000))
+    heart = '<heart><heartbeat name="lan1"/></heart>'
+    with pytest.raises(ConfigError, match="too many <replicated>"):
+        parse_module(f'<safe><service mode="mirror">{heart}<rfs>{trees}</rfs></service></safe>'.encode(), "any.xml", {})
