@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt check test test-fast sim integration cluster demo bench docs lock clean
+.PHONY: help setup fmt check test test-fast sim integration cluster demo bench docs man lock clean
 
 help: ## print these verbs
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -45,6 +45,9 @@ bench: ## figures beside their peers (root; installs the peers)
 
 docs: setup ## write the generated pages again
 	@$(PY) ops/tools/docs.py
+
+man: setup ## write the manual page (dist/holdfast.1)
+	@$(PY) ops/tools/manpage.py
 
 lock: setup ## resolve requirements.lock again from pyproject.toml
 	@.venv/bin/pip-compile --quiet --extra dev --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url \

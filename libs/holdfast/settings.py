@@ -16,10 +16,12 @@ from holdfast.ids import ClusterId, ModuleId, NodeId, checked_name
 LIFELINE_PORT = 4800
 """TCP port of the supervisor's lifeline; the model product's node membership uses the same number on UDP."""
 HTTP_PORT = 9010
+SYSLOG = "/dev/log"
+"""Where the local syslog daemon listens (syslog(3))."""
 HEADER_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,4000}[\x21-\x7e])?")
 """What every HTTP server takes (RFC 9110, 5.5), and no more."""
-SETTINGS = frozenset({"node", "cluster", "http_port", "lifeline_port", "otlp_endpoint", "otlp_headers"})
+SETTINGS = frozenset({"node", "cluster", "http_port", "lifeline_port", "otlp_endpoint", "otlp_headers", "syslog"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,8 @@ class NodeSettings:
     otlp_endpoint: str = ""
     otlp_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Sent with every export; values may be secrets and are never shown."""
+    syslog: str = SYSLOG
+    """Socket to which the modules' logs are sent as well; empty: nowhere."""
 
     def module_dir(self, module: ModuleId) -> Path:
         return self.state_dir / "modules" / module
@@ -67,6 +71,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> NodeSettings:
         http_port=_port(path, "http_port", values.get("http_port", HTTP_PORT)),
         lifeline_port=_port(path, "lifeline_port", values.get("lifeline_port", LIFELINE_PORT)),
         otlp_endpoint=environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or _text(path, values, "otlp_endpoint", ""),
+        syslog=_text(path, values, "syslog", SYSLOG),
         otlp_headers=_headers(path, values.get("otlp_headers", {}), environment.get("OTEL_EXPORTER_OTLP_HEADERS", "")),
     )
 

@@ -21,20 +21,25 @@ from starlette.types import ASGIApp
 
 from services.gateway.api import (
     cluster,
+    command_log,
     commands,
+    control,
     events,
     history,
     log,
     metrics,
     modules,
     node,
+    notification,
     probes,
     resources,
     rules,
     state,
+    support,
 )
 from services.gateway.guard import Guard
 from services.gateway.parts import Gateway
+from services.gateway.recording import Recording
 
 PREFIX = "/api/v1"
 diagnostics = logging.getLogger("holdfast.gateway")
@@ -54,7 +59,10 @@ def create_app(gateway: Gateway) -> ASGIApp:
     """Build the application around one gateway."""
     app = FastAPI(title="Holdfast", version="1", docs_url=None, redoc_url=None, openapi_url=f"{PREFIX}/openapi.json")
     app.state.gateway = gateway
+    app.include_router(control.router, prefix=PREFIX)
     for router in (node.router, cluster.router, modules.router, commands.router, state.router):
+        app.include_router(router, prefix=PREFIX)
+    for router in (command_log.router, support.router, notification.router):
         app.include_router(router, prefix=PREFIX)
     for router in (resources.router, rules.router, log.router, history.router, events.router):
         app.include_router(router, prefix=PREFIX)
@@ -62,7 +70,7 @@ def create_app(gateway: Gateway) -> ASGIApp:
     app.include_router(metrics.router)
     app.add_exception_handler(HoldfastError, _answer_ours)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
-    return Guard(app)
+    return Guard(Recording(app, gateway.recorder) if gateway.recorder is not None else app)
 
 
 def _answer_ours(_request: Request, error: Exception) -> JSONResponse:

@@ -14,10 +14,11 @@ from holdfast.history.timeline import Entry, entries
 from holdfast.journal.port import CommandNoted, Journal, ResourceAssigned, StateNoted
 from holdfast.journal.sql import SqlJournal
 from holdfast.settings import NodeSettings
+from holdfast.support.wording import Detail, Level, Line, line_of, line_of_state
 
 from services.gateway.files.limits import LINES_MAX
 from services.gateway.files.modules import module_place
-from services.gateway.wording import Level, Line, line_of, line_of_state
+from services.gateway.support.cleaning import cleaned_at
 
 NOTES = "notes.jsonl"
 """What scripts wrote with printi, printw and printe, beside their own logs."""
@@ -39,8 +40,8 @@ def journal_of(settings: NodeSettings, module: str) -> Iterator[SqlJournal]:
         journal.close()
 
 
-def log_lines(settings: NodeSettings, module: str, *, count: int, verbose: bool) -> list[Line]:
-    """Return the last `count` lines, oldest first; only the visible ones unless `verbose`."""
+def log_lines(settings: NodeSettings, module: str, *, count: int, detail: Detail) -> list[Line]:
+    """Return the last `count` lines, oldest first; none from before the log was cleaned."""
     count = min(count, LINES_MAX)
     lines = _notes(settings, module)
     if (module_place(settings, module) / "journal.db").exists():
@@ -48,7 +49,8 @@ def log_lines(settings: NodeSettings, module: str, *, count: int, verbose: bool)
             lines += [line_of_state(noted) for noted in journal.states(limit=count)]
             after = max(0, journal.last_sequence() - count * EVENTS_PER_LINE)
             lines += [line for record in journal.read(after=after) if (line := line_of(record.envelope)) is not None]
-    shown = [line for line in lines if verbose or line.level is not Level.I]
+    cleaned_at_wall_ns = cleaned_at(module_place(settings, module))
+    shown = [line for line in lines if detail.shows(line.level) and line.wall_ns > cleaned_at_wall_ns]
     return sorted(shown, key=lambda line: line.wall_ns)[-count:]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -13,6 +13,7 @@ from holdfast.events.codec import payload_to_jsonable
 from holdfast.events.envelope import Envelope
 from holdfast.events.membership import HeartbeatLinkChanged, PeerFound, PeerLost
 from holdfast.events.replication import ReplicationReported
+from holdfast.support.wording import Line
 
 KEPT = 2048
 """Facts that a reader who was away for a moment can still be given."""
@@ -28,7 +29,7 @@ class Item:
     id: str
     module: str
     envelope: Envelope[object] | None = None
-    line: str = ""
+    line: Line | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -55,6 +56,11 @@ class Hub:
         self._news = asyncio.Condition()
         self.figures: dict[str, Figures] = {}
         self.closing = asyncio.Event()
+        self._takers: list[Callable[[Item], None]] = []
+
+    def on_item(self, taker: Callable[[Item], None]) -> None:
+        """Hand every item on at once; a taker never waits."""
+        self._takers.append(taker)
 
     async def take(self, envelope: Envelope[object]) -> None:
         self._note(envelope)
@@ -62,6 +68,8 @@ class Hub:
 
     async def put(self, item: Item) -> None:
         self._kept.append(item)
+        for taker in self._takers:
+            taker(item)
         for reader in self._readers:
             try:
                 reader.queue.put_nowait(item)
@@ -86,13 +94,22 @@ class Hub:
     def is_full(self) -> bool:
         return len(self._readers) >= READERS_MAX
 
-    async def follow(self, after: str = "") -> AsyncIterator[Item | None]:
-        """Yield facts from the one after `after` on; None when some could not be given (begin anew)."""
+    @property
+    def newest(self) -> str:
+        """Id of the newest fact, empty when there is none yet."""
+        return self._kept[-1].id if self._kept else ""
+
+    async def follow(self, after: str = "", *, whole: bool = False) -> AsyncIterator[Item | None]:
+        """Yield facts from the one after `after` on; None when some could not be given (begin anew).
+
+        Without `after`, facts from now on, or (whole) from the oldest kept on.
+        """
         reader = _Reader()
         kept = list(self._kept)
         self._readers.add(reader)
         try:
-            place = next((at for at, item in enumerate(kept) if item.id == after), None) if after else len(kept)
+            begin = 0 if whole else len(kept)
+            place = next((at for at, item in enumerate(kept) if item.id == after), None) if after else begin
             if place is None:
                 yield None
                 place = len(kept)

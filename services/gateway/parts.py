@@ -18,15 +18,19 @@ from services.gateway.hub import Hub
 if TYPE_CHECKING:
     from holdfast.history.export import SpanExporter
 
+    from services.gateway.recording import Recorder
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """One gateway: its node's settings, the state machine behind the bus, the newest facts, and what exports spans."""
+    """One gateway: its node's settings, the state machine behind the bus, the newest facts, what exports spans and what
+    records commands."""
 
     context: Context
     machine: StateMachine
     hub: Hub
     exporter: SpanExporter | None = None
+    recorder: Recorder | None = None
 
     @property
     def settings(self) -> NodeSettings:

@@ -13,12 +13,16 @@ from holdfast.events.module import ReportFacts, SpanEnded
 from holdfast.history.spans import FILE_NAME as SPANS
 from holdfast.service.context import Context
 from holdfast.service.run import ready
+from holdfast.support.command_log import FILE_NAME as COMMANDS
 
 from services.gateway.app import create_app
 from services.gateway.asking import StateMachine
 from services.gateway.hub import Hub
 from services.gateway.parts import Gateway
+from services.gateway.recording import Recorder
 from services.gateway.serving import make_server, open_sockets
+from services.gateway.support.mailing import want_service
+from services.gateway.support.system_log import SystemLog
 
 if TYPE_CHECKING:
     from holdfast.history.export import SpanExporter
@@ -31,7 +35,12 @@ async def serve(context: Context) -> None:
     sockets = open_sockets(context.settings.run_dir, context.settings.http_port)
     hub = Hub()
     exporter = _exporter(context)
-    gateway = Gateway(context=context, machine=StateMachine(context), hub=hub, exporter=exporter)
+    want_service(context.settings)
+    recorder = Recorder(context.settings.state_dir / COMMANDS, context.clock)
+    machine = StateMachine(context)
+    gateway = Gateway(context=context, machine=machine, hub=hub, exporter=exporter, recorder=recorder)
+    system_log = SystemLog(context.settings.syslog)
+    hub.on_item(system_log.take)
     server = make_server(create_app(gateway))
     await context.on_events(hub.take)
     exporting = await _export(context, exporter)
@@ -45,6 +54,8 @@ async def serve(context: Context) -> None:
     await asyncio.wait({serving}, timeout=STOP_S_MAX)
     stopping.cancel()
     exporting.cancel()
+    recorder.close()
+    system_log.close()
     for each in sockets:
         each.close()
     if serving.done():

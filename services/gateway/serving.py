@@ -13,6 +13,8 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+from services.gateway.caller import CallerProtocol
+
 LOOPBACK = "127.0.0.1"
 SOCKET_NAME = "gateway.sock"
 SOCKET_MODE = 0o660
@@ -53,7 +55,7 @@ def make_server(app: ASGIApp) -> Server:
     return Server(
         uvicorn.Config(
             app,
-            http="h11",
+            http=CallerProtocol,
             ws="none",
             lifespan="off",
             loop="asyncio",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from anyio import to_thread
 from fastapi import APIRouter
+from holdfast.errors import HoldfastError, RefusedError, UnavailableError
 from pydantic import BaseModel, Field
 
+from services.gateway.api.modules import updated
 from services.gateway.files.cluster import ClusterInfo, apply_cluster, cluster_info
 from services.gateway.files.modules import names
-from services.gateway.parts import GatewayHere
+from services.gateway.parts import Gateway, GatewayHere
 
 router = APIRouter(tags=["cluster"])
 
@@ -28,12 +33,25 @@ def get_cluster(gateway: GatewayHere) -> ClusterInfo:
 
 @router.post("/cluster")
 async def put_cluster(gateway: GatewayHere, body: ClusterText) -> ClusterInfo:
-    """Check and put in force."""
+    """Check it, look its host names up, and put it in force; modules that cannot take it now are named."""
     key = body.key.encode() if body.key else None
-    info = apply_cluster(gateway.settings, body.xml.encode(), key=key, node=body.node)
-    for module in configured(gateway):
-        await gateway.machine.ask("apply", {"module": module})
-    return info
+    info = await to_thread.run_sync(lambda: apply_cluster(gateway.settings, body.xml.encode(), key=key, node=body.node))
+    said = [await _taken(gateway, module) for module in configured(gateway)]
+    return replace(info, warnings=(*info.warnings, *(text for text in said if text)))
+
+
+async def _taken(gateway: Gateway, module: str) -> str:
+    """Have a module take the cluster's configuration; why it did not, in words."""
+    try:
+        await gateway.machine.ask("apply", {"module": module, "update": True})
+    except UnavailableError:
+        raise
+    except RefusedError as error:
+        return f"module {module} goes on with the configuration it has until it is stopped and started: {error}"
+    except HoldfastError as error:
+        return f"module {module} does not fit it: {error}"
+    await updated(gateway, module)
+    return ""
 
 
 def configured(gateway: GatewayHere) -> list[str]:

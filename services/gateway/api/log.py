@@ -8,6 +8,7 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
+from holdfast.support.wording import Detail, Level, Line, line_of
 from pydantic import BaseModel, Field
 
 from services.gateway import history
@@ -15,9 +16,11 @@ from services.gateway.files.limits import LINES_MAX, TEXT_CHARS_MAX, WHO_CHARS_M
 from services.gateway.files.modules import module_place
 from services.gateway.hub import Item
 from services.gateway.parts import Gateway, GatewayHere, Module, checked_text
-from services.gateway.wording import Level, Line, line_of
 
+SAME_NS_MAX = 1_000_000_000
+"""A state is recorded with the time of what caused it and told a moment later: less than this apart, it is one line."""
 router = APIRouter(tags=["log"])
+Shown = Annotated[Detail, Query(description="events (C, E, W), information (and I), all (and D)")]
 
 
 class LogLine(BaseModel):
@@ -43,17 +46,22 @@ def get_log(
     gateway: GatewayHere,
     module: Module,
     lines: Annotated[int, Query(ge=1, le=LINES_MAX)] = 300,
-    verbose: bool = False,
+    detail: Shown = Detail.EVENTS,
 ) -> list[LogLine]:
     """The last lines, oldest first."""
-    return [shown(line) for line in history.log_lines(gateway.settings, module, count=lines, verbose=verbose)]
+    return [shown(line) for line in history.log_lines(gateway.settings, module, count=lines, detail=detail)]
 
 
 @router.get("/modules/{module}/log/follow")
-async def follow_log(gateway: GatewayHere, module: Module, verbose: bool = False) -> StreamingResponse:
-    """Lines as they come, one JSON object a line of text, until the reader leaves."""
+async def follow_log(
+    gateway: GatewayHere,
+    module: Module,
+    lines: Annotated[int, Query(ge=0, le=LINES_MAX)] = 0,
+    detail: Shown = Detail.EVENTS,
+) -> StreamingResponse:
+    """The last lines, then those that come, one JSON object a line of text, until the reader leaves."""
     module_place(gateway.settings, module)
-    return StreamingResponse(_follow(gateway, module, verbose), media_type="application/x-ndjson")
+    return StreamingResponse(_follow(gateway, module, lines, detail), media_type="application/x-ndjson")
 
 
 @router.post("/modules/{module}/log")
@@ -67,7 +75,7 @@ async def write_log(gateway: GatewayHere, module: Module, body: Note) -> LogLine
         text=checked_text("text", body.text, TEXT_CHARS_MAX),
     )
     await to_thread.run_sync(lambda: history.add_note(gateway.settings, module, line))
-    await gateway.hub.put(Item(id=f"note-{line.wall_ns}", module=module, line=shown(line).model_dump_json()))
+    await gateway.hub.put(Item(id=f"note-{line.wall_ns}", module=module, line=line))
     return shown(line)
 
 
@@ -75,14 +83,24 @@ def shown(line: Line) -> LogLine:
     return LogLine(wall_ns=line.wall_ns, component=line.component, level=line.level, text=line.text, line=str(line))
 
 
-async def _follow(gateway: Gateway, module: str, verbose: bool) -> AsyncIterator[str]:
+async def _follow(gateway: Gateway, module: str, count: int, detail: Detail) -> AsyncIterator[str]:
+    """What is heard while the past is read is told after it, once."""
+    newest = gateway.hub.newest
+    past: list[Line] = []
+    if count:
+        past = await to_thread.run_sync(lambda: history.log_lines(gateway.settings, module, count=count, detail=detail))
     yield "\n"
-    async for item in gateway.hub.follow():
+    for line in past:
+        yield shown(line).model_dump_json() + "\n"
+    async for item in gateway.hub.follow(newest, whole=not newest and count > 0):
         if item is None or item.module != module:
             continue
-        if item.envelope is None:
-            yield item.line + "\n"
-            continue
-        line = line_of(item.envelope)
-        if line is not None and (verbose or line.level is not Level.I):
-            yield shown(line).model_dump_json() + "\n"
+        fresh = line_of(item.envelope) if item.envelope is not None else item.line
+        if fresh is not None and detail.shows(fresh.level) and not _is_told(fresh, past):
+            yield shown(fresh).model_dump_json() + "\n"
+
+
+def _is_told(line: Line, past: list[Line]) -> bool:
+    if past and line.wall_ns > past[-1].wall_ns + SAME_NS_MAX:
+        past.clear()
+    return any(line.text == told.text and abs(line.wall_ns - told.wall_ns) < SAME_NS_MAX for told in past)

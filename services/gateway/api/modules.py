@@ -41,6 +41,15 @@ class Removed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Uninstalled:
+    """A module that is not installed any more. backup: the package that is kept of it."""
+
+    module: str
+    backup: str
+    scripts: tuple[Ran, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Updated:
     """A running module that has read its configuration again."""
 
@@ -76,10 +85,12 @@ async def install_module(
 
 
 @router.delete("/modules/{module}")
-def uninstall_module(gateway: GatewayHere, module: Module) -> dict[str, str]:
-    """Remove a module that is not configured."""
-    modules.uninstall(gateway.settings, module)
-    return {"module": module}
+async def uninstall_module(gateway: GatewayHere, module: Module) -> Uninstalled:
+    """Remove a stopped module; its configuration is taken out of force before, and a package of it is kept."""
+    place = modules.module_place(gateway.settings, module)
+    ran = (await remove_configuration(gateway, module)).scripts if (place / "active").exists() else ()
+    kept = await to_thread.run_sync(lambda: modules.uninstall(gateway.settings, module))
+    return Uninstalled(module=module, backup=str(kept), scripts=ran)
 
 
 @router.get("/modules/{module}/package")
@@ -121,7 +132,7 @@ async def apply_configuration(gateway: GatewayHere, module: Module, restore: Kep
             kept = await to_thread.run_sync(lambda: change.keep(datetime.now(UTC)))
         finally:
             change.finish()
-    return change.applied(*kept, update=await _updated(gateway, module))
+    return change.applied(*kept, update=await updated(gateway, module))
 
 
 @router.post("/modules/{module}/update")
@@ -130,8 +141,8 @@ async def update_module(gateway: GatewayHere, module: Module) -> Updated:
     state = await state_of(gateway, module)
     if (state.role, state.status) != (Role.ALONE, Status.READY):
         raise RefusedError(f"the module is {state.role} {state.status}", hint="update is possible in ALONE Ready")
-    await gateway.machine.ask("apply", {"module": module})
-    ran = await _updated(gateway, module)
+    await gateway.machine.ask("apply", {"module": module, "update": True})
+    ran = await updated(gateway, module)
     return Updated(module=module, scripts=() if ran is None else (ran,))
 
 
@@ -177,7 +188,7 @@ async def _check_rest(gateway: Gateway, module: str) -> None:
         )
 
 
-async def _updated(gateway: Gateway, module: str) -> Ran | None:
+async def updated(gateway: Gateway, module: str) -> Ran | None:
     """Run the script `update` of a module that runs."""
     role = await _role(gateway, module)
     if role in ("", Role.STOP):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from holdfast.errors import NotFoundError
@@ -20,10 +20,11 @@ router = APIRouter(tags=["resources"])
 
 
 class Assignment(BaseModel):
-    """value: up, down, or any text. by: who assigns it."""
+    """value: up, down, or any text. by: who assigns it. log: does the log tell it; else when the value is new."""
 
     value: str = Field(max_length=VALUE_CHARS_MAX)
     by: str = Field(default="", max_length=WHO_CHARS_MAX)
+    log: Literal["", "no", "always"] = ""
 
 
 @router.get("/modules/{module}/resources")
@@ -59,5 +60,6 @@ async def set_resource(gateway: GatewayHere, module: Module, resource: Resource,
         "resource": resource,
         "value": checked_text("value", body.value, VALUE_CHARS_MAX),
         "by": checked_text("name of who assigns", body.by, WHO_CHARS_MAX),
+        "log": body.log,
     }
     return await gateway.machine.ask("set", asked)

@@ -36,10 +36,11 @@ class ModuleState(BaseModel):
 
 
 class Waited(BaseModel):
-    """reached: was the state reached in time; state: what it was at last."""
+    """reached: was the state reached in time; state: what it was at last. settled: waiting longer is of no use."""
 
     reached: bool
     state: ModuleState
+    settled: bool = False
 
 
 @router.get("/state")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import shlex
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,6 +32,8 @@ CONNECT_S_MAX = 5.0
 CONNECT_AGAIN_S = 0.05
 ANSWER_S_MAX = 30.0
 ERROR_BYTES_MAX = 1 << 20
+COMMAND_CHARS_MAX = 512
+CHUNK_BYTES = 1 << 16
 
 Json = Any
 """What an answer holds; each command knows the shape of its own."""
@@ -84,6 +89,17 @@ def fetch(path: str) -> bytes:
         return response.read()
 
 
+def save(method: str, path: str, file: Path, *, timeout_s: float) -> None:
+    """Write an answer's bytes into a file; raise EnvironmentFaultError when that cannot be written."""
+    with _response(method, path, None, {}, timeout_s) as response:
+        try:
+            with file.open("wb") as stream:
+                while data := response.read(CHUNK_BYTES):
+                    stream.write(data)
+        except OSError as error:
+            raise EnvironmentFaultError(f"{file}: {error.strerror or error}") from error
+
+
 def lines(path: str, query: Mapping[str, object]) -> Iterator[Json]:
     """Yield the objects of an answer that comes line by line, for as long as it comes."""
     with _response("GET", path, None, query, None) as response:
@@ -100,18 +116,27 @@ def _response(
     timeout_s: float | None,
 ) -> http.client.HTTPResponse:
     data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
+    headers = _headers()
+    if data:
+        headers["Content-Type"] = "application/octet-stream" if isinstance(body, bytes) else "application/json"
     sent = {name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items()}
     target = f"{PREFIX}/{path}" + (f"?{urlencode(sent)}" if sent else "")
     connection = _connected(timeout_s)
     try:
-        connection.request(method, target, body=data, headers={"Content-Type": kind} if data else {})
+        connection.request(method, target, body=data, headers=headers)
         response = connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
         raise UnavailableError(f"the gateway did not answer: {error or type(error).__name__}") from error
     if response.status >= http.HTTPStatus.BAD_REQUEST:
         raise _error_of(response.status, response.read(ERROR_BYTES_MAX))
     return response
+
+
+def _headers() -> dict[str, str]:
+    """For the command log: which words were typed, and by whom before sudo."""
+    name = os.environ.get("SUDO_USER", "")
+    command = quote(shlex.join(["holdfast", *sys.argv[1:]])[:COMMAND_CHARS_MAX], safe=" /:=,")
+    return {"Holdfast-Command": command, **({"Holdfast-Caller": quote(name)} if name else {})}
 
 
 def _connected(timeout_s: float | None) -> _Connection:

@@ -1,4 +1,4 @@
-"""`holdfast log`."""
+"""`holdfast log`, and what `logview` and `logsave` have in common with it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,54 @@ import typer
 from services.gateway.cli.client import Json, call, lines, path_of
 from services.gateway.cli.options import JsonOption, ModuleOption, show
 
+LINES_MAX = 10_000
+"""As many as the gateway gives at once."""
+CountOption = Annotated[int, typer.Option("-s", metavar="N", min=1, max=LINES_MAX, help="So many lines.")]
+InformationOption = Annotated[bool, typer.Option("-I", help="Information (level I) too.")]
+AllOption = Annotated[bool, typer.Option("-A", help="All lines: information and details (levels I and D) too.")]
+
 
 def run(
     module: ModuleOption,
-    count: Annotated[int, typer.Option("-s", metavar="N", min=1, max=10_000, help="So many lines.")] = 300,
+    count: CountOption = 300,
     follow: Annotated[bool, typer.Option("-f", help="Go on with lines as they come.")] = False,
-    everything: Annotated[bool, typer.Option("-A", help="Verbose lines too.")] = False,
+    information: InformationOption = False,
+    everything: AllOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a module's log: date (UTC) | component | level | text.
+    """Print the last lines of a module's log: date (UTC, microseconds) | component | level | text.
 
-    Example: holdfast log -m shop -s 20 -f
+    Levels: C critical, E event, W warning; I information and D detail are left out unless asked for.
+
+    Exit codes: 0 printed, 5 no such module, 7 the node does not run.
+
+    Example: holdfast log -m shop -s 20 -I
     """
-    known = call("GET", path_of("modules", module, "log"), query={"lines": count, "verbose": everything})
-    for line in known:
-        _print(line, as_json)
+    detail = detail_of(information=information, everything=everything)
     if follow:
-        for line in lines(path_of("modules", module, "log", "follow"), {"verbose": everything}):
+        print_following(module, count, detail, as_json=as_json)
+    else:
+        for line in past(module, count, detail):
             _print(line, as_json)
+
+
+def detail_of(*, information: bool, everything: bool) -> str:
+    """The API's word for the options -I and -A."""
+    if everything:
+        return "all"
+    return "information" if information else "events"
+
+
+def past(module: str, count: int, detail: str) -> list[Json]:
+    """The last lines, oldest first."""
+    found: list[Json] = call("GET", path_of("modules", module, "log"), query={"lines": count, "detail": detail})
+    return found
+
+
+def print_following(module: str, count: int, detail: str, *, as_json: bool) -> None:
+    """Print the last lines and those that come, until the reader or the gateway leaves."""
+    for line in lines(path_of("modules", module, "log", "follow"), {"lines": count, "detail": detail}):
+        _print(line, as_json)
 
 
 def _print(line: Json, as_json: bool) -> None:

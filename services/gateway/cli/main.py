@@ -10,11 +10,12 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import typer
 from holdfast.errors import ExitCode, HoldfastError, RefusedError
 
-from services.gateway.cli import quick
+from services.gateway.cli import quick, tool
 
 PACKAGE = "services.gateway.cli"
 
@@ -35,23 +36,46 @@ COMMANDS: dict[str, str] = {
     "prim": "Start as primary, whatever the record says",
     "second": "Start as secondary",
     "forcestop": "Stop a module when stop has no effect",
+    "primforce": "Start as primary even with a copy that is half of each",
+    "secondforce": "Start as secondary (the model's spelling with a date)",
+    "shutdown": "Stop all modules of this node",
+    "boot": "Which modules start with the node",
     "state": "What modules are now",
     "waitstate": "Wait until a module has reached a state",
+    "waitstart": "Wait until a module is Ready",
+    "waitstop": "Wait until a module is stopped",
     "get": "Read a resource",
     "set": "Assign a resource",
     "rules": "The failover rules and what would make them act",
     "failover": "Switch automatic failover on or off",
     "checker": "Switch all checkers on or off",
-    "errd": "Switch process monitoring on or off",
+    "errd": "Process monitoring: switch it or a class, list what is monitored",
+    "incloop": "Count an action against maxloop",
+    "checkloop": "Say how loop protection stands",
+    "resetloop": "Forget what counts against maxloop",
+    "kill": "Send a signal to processes by name and arguments",
+    "wrapper": "Run the application of a stopped module by hand",
     "log": "A module's log",
+    "logview": "Follow a module's log",
+    "logsave": "Save a module's log into a file",
+    "cmdlog": "Who asked this node for what",
     "timeline": "What happened on both nodes, in one list",
     "trace": "One transition as a waterfall",
     "replay": "Run a recorded journal through the decider again",
     "rfsverify": "Compare both copies of the replicated directories",
+    "rfssync": "How the next resynchronisation is done",
     "printe": "Write a line into the module's log",
     "printw": "Write a warning into the module's log",
     "printi": "Write a verbose line into the module's log",
+    "level": "Host, system, version; a module's own level",
+    "healthcheck": "Examine this node",
+    "dump": "Write down everything about a module on this node",
+    "snapshot": "The last dumps and configurations in one zip",
+    "clean": "Take away a module's logs or history",
+    "notification": "Mails about what happens to modules",
+    "completion": "Completion of commands in a shell",
     "sim": "Simulate clusters and check what must always hold",
+    "witness": "A third machine that decides which node may act alone",
     "lab": "Whole clusters on this machine",
 }
 """Every command with its line of help; the file of the same name has it as `run`, or as `app` when it has several."""
@@ -60,12 +84,16 @@ COMMANDS: dict[str, str] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code (`holdfast.errors.ExitCode`)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["-r"] and (as_command := tool.command_for(given[1:])) is not None:
+        given = as_command
     name = next((word for word in given if not word.startswith("-")), "")
     program = os.path.basename(sys.argv[0])
     try:
+        if given[:1] == ["-r"]:
+            return tool.run(given[1:])
         if given and given[0] in quick.COMMANDS and _run_quickly(given[0], given[1:]):
             return int(ExitCode.OK)
-        build([name] if name in COMMANDS else list(COMMANDS))(
+        build([name] if name in COMMANDS else [])(
             given, prog_name=program if program in ("holdfast", "safekit") else "holdfast"
         )
     except typer.Exit as end:
@@ -92,7 +120,7 @@ def _run_quickly(name: str, words: Sequence[str]) -> bool:
 
 
 def build(names: Sequence[str]) -> Callable[..., object]:
-    """Build the command line with these commands only."""
+    """Build the command line; of commands but these it knows no more than their line of help."""
     app = typer.Typer(
         add_completion=False,
         no_args_is_help=True,
@@ -100,8 +128,11 @@ def build(names: Sequence[str]) -> Callable[..., object]:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback(help="Holdfast keeps an application running when a server dies.")(_nothing)
-    for name in names:
+    app.callback(help="Holdfast keeps an application running when a server dies.")(_program)
+    for name in COMMANDS:
+        if name not in names:
+            app.command(name, short_help=COMMANDS[name])(_nothing)
+            continue
         module = importlib.import_module(f"{PACKAGE}.{name}")
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name, help=COMMANDS[name])
@@ -111,6 +142,19 @@ def build(names: Sequence[str]) -> Callable[..., object]:
     return typer.main.get_command(app)
 
 
+def _print_paths(wanted: bool) -> None:
+    """Print the model's SAFE, SAFEVAR and SAFEBIN, and our own directories."""
+    if not wanted:
+        return
+    from holdfast.settings import load_settings
+
+    from services.gateway.support.level import paths
+
+    for name, path in paths(load_settings()).items():
+        typer.echo(f"{name}={path}")
+    raise typer.Exit
+
+
 def report(error: HoldfastError) -> int:
     """Say an error on standard error; return its exit code."""
     kind = "refused" if isinstance(error, RefusedError) else "holdfast"
@@ -118,5 +162,16 @@ def report(error: HoldfastError) -> int:
     return int(error.exit_code)
 
 
+def _program(
+    paths: Annotated[
+        bool, typer.Option("-p", is_eager=True, callback=_print_paths, help="Print where things are on this node.")
+    ] = False,
+    tool: Annotated[
+        str, typer.Option("-r", metavar="TOOL", help="Run a small program of scripts: processtree, boundcmd, …")
+    ] = "",
+) -> None:
+    """What can be said before a command; -r is seen before all else (`main`)."""
+
+
 def _nothing() -> None:
-    """Makes the program a group of commands even when only one of them is loaded."""
+    """Stands for a command that was not asked for."""

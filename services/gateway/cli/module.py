@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from holdfast.errors import NotFoundError
+from holdfast.errors import NotFoundError, OperatorError
 from holdfast.settings import load_settings
 
 from services.gateway.cli.client import Json, call, fetch, node_is_running, path_of
-from services.gateway.cli.options import JsonOption, ModuleOption, show, table
+from services.gateway.cli.options import SCRIPTS_S_MAX, JsonOption, ModuleOption, show, show_scripts, table
 
 INSTALL_S_MAX = 300.0
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -47,17 +47,15 @@ def install(
 
 @app.command()
 def uninstall(module: ModuleOption, as_json: JsonOption = False) -> None:
-    """Remove a module from this node, with its scripts, journal and logs; its data stay.
+    """Remove a stopped module from this node, with its scripts, journal and logs; its data stay.
+
+    Its configuration is taken out of force before (script deconfig). A package of it is kept.
 
     Example: holdfast module uninstall -m shop
     """
-    if node_is_running():
-        call("DELETE", path_of("modules", module))
-    else:
-        from services.gateway.files import modules
-
-        modules.uninstall(load_settings(), module)
-    show({"module": module}, as_json=as_json, text=f"{module}: uninstalled")
+    done = call("DELETE", path_of("modules", module), timeout_s=SCRIPTS_S_MAX) if node_is_running() else _gone(module)
+    show_scripts(done["scripts"])
+    show(done, as_json=as_json, text=f"{module}: uninstalled; {done['backup']} is kept of it")
 
 
 @app.command("list")
@@ -71,6 +69,39 @@ def list_modules(as_json: JsonOption = False) -> None:
     keys = ("module", "id", "mode", "heart_port", "replication_port", "installed_at")
     rows = [tuple(str(each[key]) or "-" for key in keys) for each in found]
     show(found, as_json=as_json, text=table([head, *rows]))
+
+
+@app.command()
+def listid(as_json: JsonOption = False) -> None:
+    """List the installed modules with their ids, by which ports are chosen; a module has the same id on all nodes.
+
+    Example: holdfast module listid
+    """
+    found = call("GET", "modules") if node_is_running() else _listed()
+    rows = [("MODULE", "ID"), *((str(each["module"]), str(each["id"])) for each in found)]
+    show([{"module": each["module"], "id": each["id"]} for each in found], as_json=as_json, text=table(rows))
+
+
+@app.command()
+def getports(
+    module: Annotated[
+        str, typer.Option("-m", "--module", envvar="SAFEMODULE", metavar="AM", help="Of an installed module.")
+    ] = "",
+    number: Annotated[int, typer.Option("-i", "--id", metavar="ID", help="Of any module with this id.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the ports of this node and of one module: the name of what uses it, then the port.
+
+    Example: holdfast module getports -m shop
+    """
+    if not module and not number:
+        raise OperatorError("which module?", hint="-m AM or -i ID")
+    found = _ports("" if number else module, number)
+    show(
+        found,
+        as_json=as_json,
+        text="\n".join(f"{use['process']}\nport {use['protocol']} {use['port']}" for use in found),
+    )
 
 
 @app.command()
@@ -109,3 +140,28 @@ def _listed() -> list[Json]:
     from services.gateway.files import modules
 
     return [asdict(each) for each in modules.listed(load_settings())]
+
+
+def _ports(module: str, number: int) -> list[Json]:
+    if node_is_running():
+        found: list[Json] = call("GET", "ports", query={"module": module} if module else {"id": number})
+        return found
+    from services.gateway.files import port_list
+
+    settings = load_settings()
+    uses = port_list.ports_of_module(settings, module) if module else port_list.ports_of_id(settings, number)
+    return [asdict(use) for use in uses]
+
+
+def _gone(module: str) -> Json:
+    """Without a running node: nobody to ask, the files are what counts."""
+    from services.gateway.files import applying, modules
+
+    settings = load_settings()
+    place = modules.module_place(settings, module)
+    ran = applying.remove_offline(settings, module) if (place / "active").exists() else ()
+    return {
+        "module": module,
+        "backup": str(modules.uninstall(settings, module)),
+        "scripts": [asdict(each) for each in ran],
+    }

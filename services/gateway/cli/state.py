@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from holdfast.errors import OperatorError
+from holdfast.errors import ExitCode, NotFoundError, OperatorError
 
 from services.gateway.cli.client import Json, call, path_of
-from services.gateway.cli.options import JsonOption, configuration_lines, show, stamp, table
+from services.gateway.cli.options import SCRIPTS_S_MAX, JsonOption, configuration_lines, show, stamp, table
 
 EXIT = {"STOP": 0, "WAIT": 1, "ALONE": 2, "UP": 2, "PRIM": 3, "SECOND": 4}
 """What the model's `state -lq` returns."""
@@ -27,6 +27,8 @@ def run(
 ) -> None:
     """Say what modules are now. With -q: exit code 0 STOP, 1 WAIT, 2 ALONE or UP, 3 PRIM, 4 SECOND.
 
+    With -v a module's own script state is run too.
+
     Example: holdfast state -m shop -v
     """
     if quiet and not module:
@@ -41,6 +43,19 @@ def run(
         show(state, as_json=as_json, text=f"{state['role']} {state['status']}")
         raise typer.Exit(EXIT.get(state["role"], 1))
     show(state, as_json=as_json, text=_lines([state]) + (_details(state) if verbose else ""))
+    if verbose and not as_json:
+        _run_script(module)
+
+
+def _run_script(module: str) -> None:
+    """The module's own script `state`, when it has one, adds to what the command says."""
+    try:
+        ran = call("POST", path_of("modules", module, "scripts", "state"), timeout_s=SCRIPTS_S_MAX)
+    except NotFoundError:
+        return
+    typer.echo(ran["output"], nl=False)
+    if ran["exit_code"] != 0:
+        raise typer.Exit(int(ExitCode.FAILED))
 
 
 def _lines(states: list[Json]) -> str:

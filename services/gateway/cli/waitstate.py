@@ -8,11 +8,8 @@ from typing import Annotated
 import typer
 from holdfast.errors import ExitCode
 
-from services.gateway.cli.client import call, path_of
 from services.gateway.cli.options import JsonOption, ModuleOption, show
-
-MARGIN_S = 10.0
-"""What the answer may take beyond the wait itself."""
+from services.gateway.cli.waiting import TimeoutOption, wait
 
 
 class Role(StrEnum):
@@ -30,15 +27,14 @@ def run(
     role: Annotated[Role, typer.Argument(metavar="STATE", case_sensitive=False, help="|".join(Role))],
     module: ModuleOption,
     ready: Annotated[bool, typer.Option("--ready", help="And Ready in it.")] = False,
-    timeout: Annotated[float, typer.Option(metavar="S", min=0, max=3600, help="Give up after so many seconds.")] = 60,
+    timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Wait until a module has reached a state; exit code 3 when it has not in time.
 
     Example: holdfast waitstate -m shop SECOND --ready --timeout 120
     """
-    query = {"role": role.value, "ready": ready, "timeout_s": timeout}
-    answer = call("GET", path_of("modules", module, "state", "wait"), query=query, timeout_s=timeout + MARGIN_S)
+    answer = wait(module, "wait", {"role": role.value, "ready": ready}, timeout)
     state = answer["state"]
     show(answer, as_json=as_json, text=f"{module}: {state['role']} {state['status']}")
     raise typer.Exit(int(ExitCode.OK if answer["reached"] else ExitCode.TIMEOUT))

@@ -22,10 +22,13 @@ from services.gateway.files.examining import APPLIED, EDITED, edited_text, exami
 from services.gateway.files.module_scripts import Ran, run_module_script
 from services.gateway.files.modules import described, module_place
 from services.gateway.files.versions import Restoration, keep
+from services.gateway.files.wrappers import write_wrappers
 
 EXPANDED = "safeconf.xml"
 LOCK = ".configuring"
 DIRECTORY_MODE = 0o755
+PLACES = ("HOLDFAST_CONFIG_DIR", "HOLDFAST_STATE_DIR", "HOLDFAST_RUN_DIR")
+"""Variables that say where a node is that is not in the usual place."""
 UNCHANGED = "the configuration in force is as it was"
 
 
@@ -145,6 +148,7 @@ def prepare(settings: NodeSettings, module: str) -> Change:
             staged.mkdir(mode=DIRECTORY_MODE)
             _stage(place, staged)
             ran = _configured(settings, module, config, staged, is_first=not active.exists())
+            write_wrappers(module, staged, {name: os.environ[name] for name in PLACES if name in os.environ})
             sync_tree(staged)
         change = Change(
             settings=settings,
@@ -224,6 +228,15 @@ def update(settings: NodeSettings, module: str, state: str) -> Ran | None:
     active = module_place(settings, module) / "active"
     config = parse_module((active / EXPANDED).read_bytes(), str(active / EXPANDED), {})
     return next(iter(_run(settings, module, config, active, "update", state, state)), None)
+
+
+def run_state_script(settings: NodeSettings, module: str) -> Ran | None:
+    """Run the `state` script of the configuration in force; None when there is none, or no configuration."""
+    active = module_place(settings, module) / "active"
+    if not (active / EXPANDED).exists():
+        return None
+    config = parse_module((active / EXPANDED).read_bytes(), str(active / EXPANDED), {})
+    return next(iter(_run(settings, module, config, active, "state")), None)
 
 
 def undo_configuration(settings: NodeSettings, module: str) -> tuple[Ran, ...]:

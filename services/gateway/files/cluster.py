@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from holdfast.config.model import ClusterConfig
+from holdfast.config.names import CACHE_FILE, cache_text, cluster_names, look_up_all
 from holdfast.config.parse import parse_cluster
 from holdfast.errors import ConfigError, NotFoundError, OperatorError
 from holdfast.ids import NodeId
@@ -43,9 +44,10 @@ def apply_cluster(settings: NodeSettings, text: bytes, *, key: bytes | None = No
 
     key: the text of a key file; without one the present key stays, or a new one is made. node: this node's name in the
     cluster; without it node.toml, the host's name, or the node whose address this machine has. Raises ConfigError or
-    OperatorError, and then nothing has changed.
+    OperatorError, and then nothing has changed. Host names are looked up now, and what they mean is kept.
     """
     cluster = parse_cluster(text, "cluster.xml")
+    addresses = look_up_all(cluster_names(cluster))
     name = _own_name(settings, cluster, node)
     key_text = _key_text(settings, key)
     with disk(settings.config_dir):
@@ -55,6 +57,7 @@ def apply_cluster(settings: NodeSettings, text: bytes, *, key: bytes | None = No
         path = settings.config_dir / "node.toml"
         if not path.exists():
             write_file(path, f'node = "{name}"\n'.encode())
+        write_file(settings.config_dir / CACHE_FILE, cache_text(cluster, addresses))
         write_file(settings.cluster_file, text)
     return replace(cluster_info(settings), node=name)
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from holdfast.boot import FILE_NAME as BOOT
 from holdfast.config import package
 from holdfast.config.parse import parse_module
 from holdfast.config.ports import MODULE_ID_MAX, heart_port, module_number, replication_port
@@ -26,8 +27,16 @@ CONFIGURATION = ("conf", "bin")
 """What of a module is configuration; the rest came with its package, or was put there by its scripts."""
 VERSIONS = "versions"
 """Directory of the last configurations that were put in force."""
-OURS = frozenset({"active", "active.new", "authority.db", "journal.db", "log", DESCRIPTION, "rfs", VERSIONS})
+DUMPS = "dumps"
+"""Directory of the last dumps."""
+OURS = frozenset(
+    {"active", "active.new", "authority.db", BOOT, DUMPS, "journal.db", "log", DESCRIPTION, "rfs", VERSIONS}
+)
 """Names in a module's directory that belong to the node; a package may not bring them."""
+BACKUPS = "backup"
+"""Directory of the packages of uninstalled modules, beside `modules`."""
+BACKUPS_MAX = 32
+"""Kept on a node; the oldest go. As many as modules may be installed."""
 DATABASES = ("authority.db", "journal.db")
 """SQLite keeps more files beside these while they are in use (`-wal`, `-shm`)."""
 _WORD = re.compile(r"[^A-Za-z0-9_-]+")
@@ -124,16 +133,36 @@ def install(
     return described(settings, module)
 
 
-def uninstall(settings: NodeSettings, module: str) -> None:
-    """Remove a module with all its files, journal and logs included; its replicated directories stay as they are."""
+def uninstall(settings: NodeSettings, module: str) -> Path:
+    """Remove a module with all its files, journal and logs included; its replicated directories stay as they are.
+
+    Returns the package that is kept of its edited configuration and scripts.
+    """
     place = module_place(settings, module)
     if (place / "active").exists():
         raise RefusedError(f"module '{module}' is configured", hint=f"holdfast deconfig -m {module} first")
+    kept = _backed_up(settings, module)
     with disk(place):
         gone = Path(tempfile.mkdtemp(prefix=f".{module}.", suffix=".gone", dir=place.parent))
         place.rename(gone / module)
         sync_directory(place.parent)
         shutil.rmtree(gone)
+    return kept
+
+
+def _backed_up(settings: NodeSettings, module: str) -> Path:
+    """Write a package of the module among the backups; the oldest beyond `BACKUPS_MAX` go."""
+    directory = settings.state_dir / BACKUPS
+    with disk(directory):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S.%f")
+        kept = directory / f"{module}_{stamp}.safe"
+        build(settings, module, kept)
+        older = sorted(directory.glob("*.safe"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+        for file in older[BACKUPS_MAX:]:
+            file.unlink()
+        sync_directory(directory)
+    return kept
 
 
 def build(settings: NodeSettings, module: str, file: Path) -> None:

@@ -138,9 +138,8 @@ def test_modules_come_and_go_through_the_gateway(gateway: RunningGateway) -> Non
 
 def test_resources_are_set_and_read(gateway: RunningGateway) -> None:
     gateway.shell.run("set", "-m", "shop", "-r", "custom.web", "-v", "down", "-i", "mycheck")
-    assert ("set", {"module": "shop", "resource": "custom.web", "value": "down", "by": "mycheck"}) in (
-        gateway.machine.requests
-    )
+    asked = {"module": "shop", "resource": "custom.web", "value": "down", "by": "mycheck", "log": ""}
+    assert ("set", asked) in gateway.machine.requests
     assert "no resource" in gateway.shell.run("get", "-m", "shop", "-r", "custom.none", code=5)
     gateway.machine.accept("get", {"resource": "custom.web", "value": "down"})
     assert gateway.shell.run("get", "-m", "shop", "-r", "custom.web") == "down\n"

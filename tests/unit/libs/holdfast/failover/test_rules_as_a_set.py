@@ -45,14 +45,15 @@ def test_disabled_rules_are_left_out() -> None:
 def test_without_the_default_rules_the_tables_stay() -> None:
     written, _ = read("a: if (tcp.web == down) then stop();")
     chosen = _set(written, extends=False)
-    assert [rule.label for rule in chosen if not rule.inactive] == ["a", "notuptodate_server", "degraded_server"]
+    table = ["notuptodate_server", "degraded_server", "splitbrain_failure"]
+    assert [rule.label for rule in chosen if not rule.inactive] == ["a", *table]
 
 
 def test_leaving_out_the_default_rules_is_warned_of() -> None:
     _, warnings = _checked("a: if (tcp.web == down) then stop();", extends=False)
     assert warnings == [
         'userconfig.xml:9:3: extends="no" leaves out every default rule, also the actions of checkers: t_web, e_nginx, '
-        "module_failure, interface_failure, ip_failure, splitbrain_failure, disk_full, rfs_syncat_wait"
+        "module_failure, interface_failure, ip_failure, disk_full, rfs_syncat_wait"
     ]
 
 

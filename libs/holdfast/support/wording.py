@@ -11,13 +11,40 @@ from holdfast.events.envelope import Envelope
 from holdfast.events.replication import ReplicasVerified, ReplicationReported
 from holdfast.journal.port import StateNoted
 
+STOPPED_BY_MAXLOOP = "stopped by maxloop"
+"""How the reason of a state begins when loop protection has stopped the module."""
+
 
 class Level(StrEnum):
-    """E is shown always, I only when all is asked for."""
+    """The model's letters, the most urgent first."""
 
+    C = "C"
+    """Critical: a person is needed."""
     E = "E"
-    I = "I"  # noqa: E741  # the model's letter
+    """Event: something changed, or failed and is being handled."""
     W = "W"
+    """Warning, written by scripts."""
+    I = "I"  # noqa: E741  # the model's letter
+    """Information: what is as it should be."""
+    D = "D"
+    """Detail: figures and signs of life, for a search."""
+
+
+class Detail(StrEnum):
+    """How much of a log is shown."""
+
+    EVENTS = "events"
+    INFORMATION = "information"
+    ALL = "all"
+
+    def shows(self, level: Level) -> bool:
+        match self:
+            case Detail.EVENTS:
+                return level not in (Level.I, Level.D)
+            case Detail.INFORMATION:
+                return level is not Level.D
+            case Detail.ALL:
+                return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +72,15 @@ def line_of(envelope: Envelope[object]) -> Line | None:
 
 
 def line_of_state(noted: StateNoted) -> Line:
-    because = f" ({noted.reason})" if noted.reason else ""
-    text = f"Local state {noted.role} {noted.status}{because}"
-    return Line(wall_ns=noted.wall_ns, component="statemachine", level=Level.E, text=text)
+    level, text = words_of_state(noted.role, noted.status, noted.reason)
+    return Line(wall_ns=noted.wall_ns, component="statemachine", level=level, text=text)
+
+
+def words_of_state(role: str, status: str, reason: str) -> tuple[Level, str]:
+    """Level and text for a state of this node."""
+    because = f" ({reason})" if reason else ""
+    level = Level.C if reason.startswith(STOPPED_BY_MAXLOOP) else Level.E
+    return level, f"Local state {role} {status}{because}"
 
 
 def words(payload: object) -> tuple[Level, str] | None:
@@ -58,8 +91,7 @@ def words(payload: object) -> tuple[Level, str] | None:
 def _words_of_module(payload: object) -> tuple[Level, str] | None:
     match payload:
         case module.StateChanged() as changed:
-            because = f" ({changed.reason})" if changed.reason else ""
-            return Level.E, f"Local state {changed.role} {changed.status}{because}"
+            return words_of_state(changed.role, changed.status, changed.reason)
         case module.CommandRequested() as command:
             argument = f" {command.argument}" if command.argument else ""
             return (
@@ -81,6 +113,12 @@ def _words_of_module(payload: object) -> tuple[Level, str] | None:
             kept = f"; log {script.log}" if script.log else ""
             ended = f"with {script.exit_code} after {script.duration_ms / 1000:.3f} s{late}{kept}"
             return Level.E if script.exit_code or script.log else Level.I, f"Script {script.script} ended {ended}"
+        case module.ResourceReported() as resource if not resource.told:
+            return None
+        case module.LoopCounted() as counted:
+            return Level.I, f"An action of {counted.by} counts against maxloop"
+        case module.LoopReset() as reset:
+            return Level.I, f"Loop counter reset by {reset.by or 'unknown'}"
         case module.ResourceReported() as resource:
             return Level.E, f"Resource {resource.resource} set to {resource.value} by {resource.by}"
         case module.AddressesReported() as addresses:
@@ -99,7 +137,7 @@ def _words_of_peer(payload: object) -> tuple[Level, str] | None:
         case membership.PeerFound():
             return Level.E, "Remote node is heard"
         case membership.PeerSuspected() as suspected:
-            return Level.I, f"Remote node has been silent for {suspected.silent_ms:.0f} ms"
+            return Level.D, f"Remote node has been silent for {suspected.silent_ms:.0f} ms"
         case membership.PeerLost() as lost:
             evidence = f" ({lost.evidence})" if lost.evidence else ""
             return Level.E, f"Remote node is lost: {lost.reason} after {lost.silent_ms:.0f} ms{evidence}"
@@ -111,17 +149,20 @@ def _words_of_peer(payload: object) -> tuple[Level, str] | None:
 def _words_of_data(payload: object) -> tuple[Level, str] | None:
     match payload:
         case ReplicationReported() as report if report.failed:
-            return Level.E, f"Replication cannot go on: {report.failed}"
+            return Level.C, f"Replication cannot go on: {report.failed}"
         case ReplicationReported() as report if report.resyncing:
             progress = report.progress
             done = f"{progress.files_done}/{progress.files_total} files"
-            return Level.I, f"Resync ({progress.kind}): {done}, {progress.bytes_done}/{progress.bytes_total} bytes"
+            return Level.D, f"Resync ({progress.kind}): {done}, {progress.bytes_done}/{progress.bytes_total} bytes"
         case ReplicationReported() as report:
             peer = "connected" if report.connected else "not connected"
-            return Level.I, f"Replication is {report.mode}, {peer}, sequence {report.sequence}"
+            return Level.D, f"Replication is {report.mode}, {peer}, sequence {report.sequence}"
         case ReplicasVerified() as verified:
             if verified.error:
                 return Level.E, f"Replicas could not be compared: {verified.error}"
             outcome = "equal" if verified.equal else f"different in {verified.differences_total} places"
-            return Level.E, f"Replicas are {outcome} ({verified.files} files, {verified.bytes} bytes)"
+            return (
+                Level.E if verified.equal else Level.C,
+                f"Replicas are {outcome} ({verified.files} files, {verified.bytes} bytes)",
+            )
     return None

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from holdfast.events.envelope import Envelope, HybridTime
 from holdfast.events.membership import PeerLost
-from holdfast.events.module import Action, CommandRequested, ResourceReported, ScriptFinished
+from holdfast.events.module import Action, CommandRequested, ResourceReported, ScriptFinished, StateChanged
 from holdfast.ids import ModuleId, NodeId
-
-from services.gateway.wording import Level, line_of, words
+from holdfast.support.wording import STOPPED_BY_MAXLOOP, Detail, Level, line_of, words
 
 
 def envelope(payload: object) -> Envelope[object]:
@@ -62,3 +61,25 @@ def test_words_are_those_of_the_model(payload: object, level: str, text: str) ->
 
 def test_facts_without_words_make_no_line() -> None:
     assert line_of(envelope(object())) is None
+
+
+def test_a_stop_by_loop_protection_is_critical() -> None:
+    stopped = StateChanged(
+        role="STOP",
+        status="NotReady",
+        previous_role="PRIM",
+        previous_status="Ready",
+        epoch=3,
+        reason=f"{STOPPED_BY_MAXLOOP}: everything is stopped",
+    )
+    assert words(stopped) == (
+        Level.C,
+        "Local state STOP NotReady (stopped by maxloop: everything is stopped)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("detail", "shown"), [(Detail.EVENTS, "CEW"), (Detail.INFORMATION, "CEWI"), (Detail.ALL, "CEWID")]
+)
+def test_more_detail_shows_more_levels(detail: Detail, shown: str) -> None:
+    assert "".join(level for level in Level if detail.shows(level)) == shown

@@ -1,0 +1,1 @@
+"""Small programs that scripts find in `$SAFEBIN`, and call as `$SAFE/safekit -r NAME`."""

@@ -1,0 +1,1 @@
+"""What supports people who run a node: the words of the log, reports, dumps, mails."""

@@ -1,0 +1,1 @@
+"""Sends mails about what happens to modules."""
