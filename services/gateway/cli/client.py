@@ -152,7 +152,7 @@ def _connected(timeout_s: float | None) -> _Connection:
         except OSError as error:
             connection.sock.close()
             if time.monotonic() >= end_at or not _accepts(run_dir / "supervisor.sock"):
-                hint = "holdfast node run, or systemctl start holdfast"
+                hint = "holdfast node run"
                 raise UnavailableError("this node does not run", hint=hint) from error
             time.sleep(CONNECT_AGAIN_S)
         else:

@@ -140,7 +140,7 @@ def _modules(settings: NodeSettings) -> Iterator[Finding]:
 
 def _services(observed: Observed) -> Iterator[Finding]:
     if observed.services is None:
-        yield _error("services", "the node does not run", "systemctl start holdfast, or holdfast node run")
+        yield _error("services", "the node does not run", "holdfast node run")
         return
     for seen in observed.services:
         if not seen.ready:
