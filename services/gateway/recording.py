@@ -22,7 +22,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.gateway.files.limits import WHO_CHARS_MAX
 
 CHANGING = frozenset({"POST", "PUT", "DELETE", "PATCH"})
-NOT_RECORDED = re.compile(rf"/modules/[^/]+/({'|'.join(('log', 'resources/.+', 'configuration/check', 'verify'))})\Z")
+NOT_RECORDED = re.compile(
+    rf"/modules/[^/]+/({'|'.join(('log', 'resources/.+', 'configuration/check', 'verify', 'estimate'))})\Z"
+)
 """Lines and values that scripts and checkers give every few seconds (the module's own history has them), and requests
 that change nothing."""
 CALLER, COMMAND = b"holdfast-caller", b"holdfast-command"

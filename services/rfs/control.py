@@ -34,11 +34,13 @@ from services.rfs.copy_state import Stoppage
 from services.rfs.core.exclusion import exclusion
 from services.rfs.descriptors import FdStore, Inherited
 from services.rfs.engine import Engine, Promise
+from services.rfs.estimate import Estimation
 from services.rfs.metrics import Rates
 from services.rfs.mountpoint import MountedTree, TreeSettings
 from services.rfs.primary import Primary, PrimarySettings
 from services.rfs.resync import Counts
 from services.rfs.secondary import PrimaryAddress, Secondary
+from services.rfs.speed import Speed, SpeedMemory
 from services.rfs.stream import Window
 from services.rfs.survey import Survey
 from services.rfs.verdict import Comparison
@@ -58,6 +60,7 @@ class Places:
         self.applied = run_dir / "applied"
         self.journal = data_dir / "changes"
         self.quarantine = data_dir / "quarantine"
+        self.speed = data_dir / "resync_speed.json"
 
 
 class Control:
@@ -87,6 +90,7 @@ class Control:
         self._applied_all = False
         self._failed = ""
         self._drain: threading.Thread | None = None
+        self._speed = SpeedMemory(places.speed)
         self._rates = Rates()
         self._metrics: dict[str, float] = {}
 
@@ -129,6 +133,18 @@ class Control:
         if secondary is not None:
             return secondary.verify()
         raise RefusedError("this node is neither primary nor secondary", hint="start the module on both nodes")
+
+    def begin_estimate(self) -> tuple[Estimation, Speed]:
+        """An estimate of the next resync, to be run in another thread, and how fast it may be; raises RefusedError."""
+        order, opened = self._order, self._open
+        if order is None or opened is None or self._primary is None:
+            raise RefusedError("this node is not primary", hint="ask the primary: it knows what it has changed")
+        if opened.survey.is_owed:
+            raise RefusedError("what was changed while the module was stopped is not known yet", hint="ask again soon")
+        if opened.estimation is not None and not opened.estimation.is_over:
+            raise RefusedError("an estimate is being made already", hint="ask again when it is done")
+        opened.estimation = Estimation(opened.trees, opened.journal, full=order.full)
+        return opened.estimation, self._speed.expect(order.settings.resync_bytes_per_second)
 
     def directory(self, tree: int) -> str:
         """The path of a replicated directory, for messages."""
@@ -234,8 +250,14 @@ class Control:
         )
         primary = Primary(opened.engine, opened.trees, settings=settings, clock=self._clock, changed=self._changed)
         primary.surveyed = opened.survey.wait
+        primary.resynchronised = self._note_speed
         opened.engine.changed = primary.lost
         return primary
+
+    def _note_speed(self, counts: Counts) -> None:
+        primary = self._primary
+        if primary is not None and not primary.throttle.bytes_per_second:
+            self._speed.note(counts, self._clock.mono_ns())
 
     def _start_drain(self, primary: Primary, session: str) -> None:
         if self._drain is not None and self._drain.is_alive():
@@ -363,6 +385,7 @@ class _Opened:
         self._devices: list[int | None] = []
         self.is_mounted = False
         self.is_writable = False
+        self.estimation: Estimation | None = None
         with ExitStack() as undo:
             self.window = Window(places.window)
             undo.callback(self.window.close)
@@ -448,6 +471,8 @@ class _Opened:
 
     def close(self, store: FdStore, clock: Clock) -> None:
         """Unmount and release everything."""
+        if self.estimation is not None:
+            self.estimation.stop()
         self.survey.stop()
         self._note_stop(clock)
         for index, tree in enumerate(self.trees):

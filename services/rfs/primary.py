@@ -103,6 +103,8 @@ class Primary:
         self.drained_session = ""
         self.failed = ""
         self.counts = Counts()
+        self.resynchronised: Callable[[Counts], None] = lambda counts: None
+        """Told how much a resync copied that has just brought the secondary in step."""
 
     # Orders.
 
@@ -408,6 +410,7 @@ class Primary:
             if not self.surveyed(self._ended):
                 raise UnavailableError("the node stops before it knows what was changed while it was stopped")
             resync.run()
+            self.resynchronised(resync.counts)
             if not self.checkpoint(CHECKPOINT_WAIT_S):
                 raise UnavailableError("the secondary does not confirm that it has applied the resync")
         except (HoldfastError, OSError) as error:

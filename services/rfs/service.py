@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import sys
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -16,11 +17,13 @@ from holdfast.errors import HoldfastError, PeerError
 from holdfast.events import codec
 from holdfast.events.envelope import Envelope
 from holdfast.events.replication import (
+    EstimateResync,
     ReplicaDifference,
     ReplicasVerified,
     ReplicateDirectories,
     ReplicationMode,
     ReplicationReported,
+    ResyncEstimated,
     ResyncProgress,
     VerifyReplicas,
 )
@@ -67,6 +70,7 @@ class Service:
         self._wanted: ReplicateDirectories | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="rfs-control")
         self._verifying = ThreadPoolExecutor(1, thread_name_prefix="rfs-verify")
+        self._estimating = ThreadPoolExecutor(1, thread_name_prefix="rfs-estimate")
         self._tasks: set[asyncio.Task[None]] = set()
         run_dir = context.settings.run_dir / "rfs" / module
         self._last_order = run_dir / "order.json"
@@ -86,6 +90,7 @@ class Service:
         await self._resume()
         await context.on_order(ReplicateDirectories, self._take_order)
         await context.on_order(VerifyReplicas, self._take_verify)
+        await context.on_order(EstimateResync, self._take_estimate)
         context.on_report(self._report)
         gc.collect()
         gc.freeze()
@@ -99,6 +104,7 @@ class Service:
             self._last_order.unlink(missing_ok=True)
             self._pool.shutdown()
             self._verifying.shutdown(cancel_futures=True)
+            self._estimating.shutdown(cancel_futures=True)
 
     async def _resume(self) -> None:
         """Go on at once with the order that a killed worker obeyed; the state machine may be away for a moment too."""
@@ -144,7 +150,14 @@ class Service:
     async def _take_verify(self, envelope: Envelope[VerifyReplicas]) -> None:
         if envelope.module != self._module:
             return
-        task = self._loop.create_task(self._verify(envelope))
+        self._begin(self._verify(envelope))
+
+    async def _take_estimate(self, envelope: Envelope[EstimateResync]) -> None:
+        if envelope.module == self._module:
+            self._begin(self._estimate(envelope))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -155,6 +168,26 @@ class Service:
             answer = self._verified(request, found)
         except (HoldfastError, OSError) as error:
             answer = ReplicasVerified(request=request, equal=False, files=0, bytes=0, error=str(error))
+        await self._context.publish(self._module, answer, cause=envelope.id, trace=envelope.trace)
+
+    async def _estimate(self, envelope: Envelope[EstimateResync]) -> None:
+        """What it needs of the directories is taken in the control thread, the long look in a thread of its own."""
+        request = envelope.payload.request
+        try:
+            estimation, speed = await self._loop.run_in_executor(self._pool, self._control.begin_estimate)
+            found = await self._loop.run_in_executor(self._estimating, estimation.run)
+            answer = ResyncEstimated(
+                request=request,
+                kind=found.kind,
+                files=found.files,
+                bytes=found.bytes,
+                names=found.names,
+                seconds=round(found.bytes / speed.bytes_per_second, 1),
+                bytes_per_second=speed.bytes_per_second,
+                speed=speed.source,
+            )
+        except (HoldfastError, OSError) as error:
+            answer = ResyncEstimated(request=request, error=str(error))
         await self._context.publish(self._module, answer, cause=envelope.id, trace=envelope.trace)
 
     def _verified(self, request: str, found: Comparison) -> ReplicasVerified:

@@ -16,7 +16,7 @@ from holdfast.core.state import State
 from holdfast.errors import ConfigError, HoldfastError, NotFoundError, OperatorError, RefusedError, UnavailableError
 from holdfast.events import codec
 from holdfast.events.module import Action, CommandRequested, ConfigurationRemoved, ResourceReported
-from holdfast.events.replication import VerifyReplicas
+from holdfast.events.replication import EstimateResync, VerifyReplicas
 from holdfast.events.state import Role, Status
 from holdfast.history.translate import module_settings
 from holdfast.ids import ModuleId, checked_name
@@ -202,14 +202,32 @@ async def _verify(machine: StateMachine, request: Request) -> Json:
     if not runner.state.is_primary and runner.state.role is not Role.SECOND:
         raise RefusedError(f"module {runner.module} is {runner.state.role} here", hint="it must run on both nodes")
     name = text_of(request, "request", "") or secrets.token_hex(8)
-    answer = machine.expect_verification(name)
-    await machine.order(runner.module, f"rfs@{runner.module}", VerifyReplicas(request=name))
+    return await _ask_replication(machine, runner, name, VerifyReplicas(request=name))
+
+
+async def _estimate(machine: StateMachine, request: Request) -> Json:
+    runner = machine.runner(text_of(request, "module"))
+    if not runner.state.is_replicated:
+        raise RefusedError(f"module {runner.module} replicates nothing")
+    if not runner.state.is_primary:
+        raise RefusedError(f"module {runner.module} is {runner.state.role} here", hint="ask the node that is primary")
+    name = secrets.token_hex(8)
+    return await _ask_replication(machine, runner, name, EstimateResync(request=name))
+
+
+async def _ask_replication(
+    machine: StateMachine, runner: ModuleRunner, name: str, order: VerifyReplicas | EstimateResync
+) -> Json:
+    """Give rfs an order that it answers, and wait for the answer."""
+    answer = machine.expect_answer(name)
+    await machine.order(runner.module, f"rfs@{runner.module}", order)
     try:
         async with asyncio.timeout(VERIFY_S_MAX):
-            verified = await answer
+            return dict(codec.payload_to_jsonable(await answer))
     except TimeoutError as error:
-        raise UnavailableError("the comparison of the replicas gave no result") from error
-    return dict(codec.payload_to_jsonable(verified))
+        raise UnavailableError("replication gave no answer") from error
+    finally:
+        machine.forget_answer(name)
 
 
 def _action(request: Request) -> Action:
@@ -241,4 +259,5 @@ VERBS: Mapping[str, Answer] = {
     "resync": control.resync,
     "shutdown": control.shutdown,
     "verify": _verify,
+    "estimate": _estimate,
 }

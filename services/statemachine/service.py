@@ -23,7 +23,7 @@ from holdfast.events.module import (
     SpanEnded,
     WatchResources,
 )
-from holdfast.events.replication import ReplicasVerified
+from holdfast.events.replication import ReplicasVerified, ResyncEstimated
 from holdfast.events.state import Role
 from holdfast.history.spans import FILE_NAME as SPANS_FILE
 from holdfast.history.spans import SpanStore
@@ -64,7 +64,7 @@ class StateMachine:
         self._spans = SpanStore(context.settings.state_dir / SPANS_FILE)
         self._reserve = Reserve(context.settings.state_dir)
         self._reserve.fill()
-        self._verifications: dict[str, asyncio.Future[ReplicasVerified]] = {}
+        self._answers: dict[str, asyncio.Future[ReplicasVerified | ResyncEstimated]] = {}
 
     # -- modules
 
@@ -199,8 +199,8 @@ class StateMachine:
         if isinstance(envelope.payload, SpanEnded):
             self._spans.add(envelope.payload)
             return
-        if isinstance(envelope.payload, ReplicasVerified):
-            waiting = self._verifications.pop(envelope.payload.request, None)
+        if isinstance(envelope.payload, ReplicasVerified | ResyncEstimated):
+            waiting = self._answers.pop(envelope.payload.request, None)
             if waiting is not None and not waiting.done():
                 waiting.set_result(envelope.payload)
         if not BY_PAYLOAD[type(envelope.payload)].recorded:
@@ -209,11 +209,15 @@ class StateMachine:
             if envelope.module in (module, NODE_SCOPE):
                 runner.submit(envelope)
 
-    def expect_verification(self, request: str) -> asyncio.Future[ReplicasVerified]:
-        """Return what will hold the answer to a comparison of replicas."""
-        future: asyncio.Future[ReplicasVerified] = asyncio.get_running_loop().create_future()
-        self._verifications[request] = future
+    def expect_answer(self, request: str) -> asyncio.Future[ReplicasVerified | ResyncEstimated]:
+        """Return what will hold the answer of replication to a request; nobody else may use its name."""
+        future: asyncio.Future[ReplicasVerified | ResyncEstimated] = asyncio.get_running_loop().create_future()
+        self._answers[request] = future
         return future
+
+    def forget_answer(self, request: str) -> None:
+        """Nobody waits for the answer any more."""
+        self._answers.pop(request, None)
 
     async def ask_for_facts(self) -> None:
         """Have every service say what it now observes, and repeat all orders."""

@@ -38,6 +38,7 @@ EVENTS: tuple[Entry, ...] = (
     Entry(name="heartbeat_link.changed", payload=membership.HeartbeatLinkChanged, heard_by=MACHINE),
     Entry(name="replication.reported", payload=replication.ReplicationReported, heard_by=MACHINE),
     Entry(name="replicas.verified", payload=replication.ReplicasVerified, heard_by=MACHINE),
+    Entry(name="resync.estimated", payload=replication.ResyncEstimated, recorded=False, heard_by=MACHINE),
     Entry(name="command.requested", payload=module.CommandRequested, heard_by=MACHINE),
     Entry(name="command.refused", payload=module.CommandRefused, recorded=False, heard_by=(PEOPLE,)),
     Entry(name="setting.changed", payload=module.SettingChanged, heard_by=MACHINE),
@@ -72,6 +73,7 @@ ORDERS: tuple[Entry, ...] = (
     Entry(name="hold.addresses", payload=module.HoldAddresses, recorded=False, obeyed_by=("vip",)),
     Entry(name="replicate.directories", payload=replication.ReplicateDirectories, recorded=False, obeyed_by=("rfs",)),
     Entry(name="verify.replicas", payload=replication.VerifyReplicas, recorded=False, obeyed_by=("rfs",)),
+    Entry(name="estimate.resync", payload=replication.EstimateResync, recorded=False, obeyed_by=("rfs",)),
     Entry(name="run.script", payload=module.RunScript, recorded=False, obeyed_by=("scripts",)),
     Entry(name="forget.scripts", payload=module.ForgetScripts, recorded=False, obeyed_by=("scripts",)),
     Entry(

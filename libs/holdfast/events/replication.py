@@ -147,3 +147,30 @@ class ReplicasVerified:
     differences: tuple[ReplicaDifference, ...] = ()
     differences_total: int = 0
     error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EstimateResync:
+    """Order: estimate how much a resync would copy. Answered by ResyncEstimated."""
+
+    request: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResyncEstimated:
+    """What a resync would copy at most of what this node has changed; what the other one has changed comes on top.
+
+    kind: difference | compare | full. files, bytes: of regular files known to differ. names: names whose metadata
+    are compared because what differs among them is not known. seconds: to copy these bytes at bytes_per_second.
+    speed: measured (at the last resync) | limited (by configuration) | assumed. error: why there is no estimate.
+    """
+
+    request: str
+    kind: str = ""
+    files: int = 0
+    bytes: int = 0
+    names: int = 0
+    seconds: float = 0.0
+    bytes_per_second: int = 0
+    speed: str = ""
+    error: str = ""

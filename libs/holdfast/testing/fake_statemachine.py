@@ -23,6 +23,7 @@ VERBS = (
     "resync",
     "shutdown",
     "verify",
+    "estimate",
 )
 
 

@@ -46,6 +46,19 @@ class Verified(BaseModel, extra="allow"):
     error: str = ""
 
 
+class Estimated(BaseModel, extra="allow"):
+    """What a resync would copy at most. kind: difference, compare or full. speed: measured, limited or assumed."""
+
+    kind: str
+    files: int
+    bytes: int
+    names: int
+    seconds: float
+    bytes_per_second: int
+    speed: str
+    error: str = ""
+
+
 @router.post("/modules/{module}/commands")
 async def command(gateway: GatewayHere, module: Module, body: Command) -> Accepted:
     """Ask for an action; refused with 409 and the reason."""
@@ -75,3 +88,10 @@ async def verify(gateway: GatewayHere, module: Module) -> Verified:
     """Compare both copies; answers when the comparison is complete."""
     module_place(gateway.settings, module)
     return Verified.model_validate(await gateway.machine.ask("verify", {"module": module}, timeout_s=VERIFY_S_MAX))
+
+
+@router.post("/modules/{module}/estimate")
+async def estimate(gateway: GatewayHere, module: Module) -> Estimated:
+    """Estimate how much a resync would copy; answers when everything concerned has been looked at."""
+    module_place(gateway.settings, module)
+    return Estimated.model_validate(await gateway.machine.ask("estimate", {"module": module}, timeout_s=VERIFY_S_MAX))

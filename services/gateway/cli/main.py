@@ -63,6 +63,7 @@ COMMANDS: dict[str, str] = {
     "trace": "One transition as a waterfall",
     "replay": "Run a recorded journal through the decider again",
     "rfsverify": "Compare both copies of the replicated directories",
+    "rfsdiff": "How much a resynchronisation would copy",
     "rfssync": "How the next resynchronisation is done",
     "printe": "Write a line into the module's log",
     "printw": "Write a warning into the module's log",

@@ -165,6 +165,15 @@ def test_comparison_of_replicas_has_an_exit_code(gateway: RunningGateway) -> Non
     assert "/data/a: content" in gateway.shell.run("rfsverify", "-m", "shop", code=10)
 
 
+def test_estimate_of_a_resync_is_told_in_words(gateway: RunningGateway) -> None:
+    estimate = {"kind": "difference", "files": 12, "bytes": 3_400_000_000, "names": 0, "seconds": 37.8, "error": ""}
+    gateway.machine.accept("estimate", {**estimate, "bytes_per_second": 90_000_000, "speed": "assumed"})
+    told = gateway.shell.run("rfsdiff", "-m", "shop")
+    assert "at most 12 files, 3.4 GB, about 38 s at 90.0 MB/s (assumed" in told
+    gateway.machine.accept("estimate", {**estimate, "bytes_per_second": 0, "speed": "", "error": "not primary"})
+    assert "not primary" in gateway.shell.run("rfsdiff", "-m", "shop", code=8)
+
+
 def read_events(port: int, count: int, after: str = "") -> list[dict[str, str]]:
     """Read so many server-sent events from a raw connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:

@@ -13,12 +13,14 @@ from holdfast.clock import HybridClock, SystemClock
 from holdfast.events import codec
 from holdfast.events.envelope import Envelope
 from holdfast.events.replication import (
+    EstimateResync,
     ReplicasVerified,
     ReplicatedDirectory,
     ReplicateDirectories,
     ReplicationMode,
     ReplicationReported,
     ReplicationSettings,
+    ResyncEstimated,
     VerifyReplicas,
 )
 from holdfast.ids import ClusterId, Epoch, Generation, ModuleId, NodeId
@@ -55,6 +57,7 @@ class Watcher:
         )
         self.report: ReplicationReported | None = None
         self.verified: ReplicasVerified | None = None
+        self.estimated: ResyncEstimated | None = None
         self._changed = asyncio.Condition()
 
     async def watch(self) -> None:
@@ -65,11 +68,13 @@ class Watcher:
                     self.report = payload
                 elif isinstance(payload, ReplicasVerified):
                     self.verified = payload
+                elif isinstance(payload, ResyncEstimated):
+                    self.estimated = payload
                 self._changed.notify_all()
 
         await self.bus.subscribe(subjects.event(CLUSTER, MODULE, subjects.ANY, subjects.ANY), take)
 
-    async def order(self, payload: ReplicateDirectories | VerifyReplicas, name: str) -> None:
+    async def order(self, payload: ReplicateDirectories | VerifyReplicas | EstimateResync, name: str) -> None:
         envelope: Envelope[object] = self.context.envelope(MODULE, payload)
         await self.bus.publish(subjects.order(CLUSTER, MODULE, self.context.name, name), codec.encode(envelope))
 
@@ -112,6 +117,10 @@ async def _run(base: Path) -> None:
         await watcher.until(lambda: watcher.verified)
         assert watcher.verified is not None
         assert "no secondary" in watcher.verified.error
+        await watcher.order(EstimateResync(request="e"), "estimate.resync")
+        await watcher.until(lambda: watcher.estimated)
+        assert watcher.estimated is not None
+        assert (watcher.estimated.kind, watcher.estimated.files, watcher.estimated.bytes) == ("full", 1, 17)
         await watcher.replicate(ReplicationMode.OFF)
         await watcher.until(lambda: (report := said()) and report.mode is ReplicationMode.OFF and not report.mounted)
         assert (watcher.directory / "a").read_bytes() == b"through the mount"
