@@ -34,7 +34,7 @@ OVER = b"over"
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run to be made. log None: the output is not kept."""
+    """One run to be made. log None: the output is not kept. host_name, has_host_name: as in the order."""
 
     script: Path
     arguments: tuple[str, ...]
@@ -44,6 +44,8 @@ class Run:
     log_bytes_max: int
     record: Record
     record_path: Path
+    host_name: str = ""
+    has_host_name: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -214,6 +214,8 @@ class Scripts:
                 log=str(path) if path else "",
             ),
             record_path=self._records.path(module, wanted.run),
+            host_name=wanted.host_name,
+            has_host_name=wanted.has_host_name,
         )
 
     def _log_dir(self, module: ModuleId) -> Path:

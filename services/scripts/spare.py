@@ -22,6 +22,8 @@ import signal
 import socket
 from dataclasses import dataclass
 
+from holdfast.scripting.host_name import NAMESPACE_VARIABLE, enter
+
 from services.scripts.runner import Run, Runner, Stage
 
 EXIT_BROKEN = 70
@@ -162,13 +164,16 @@ def _be_stage(line: socket.socket, runner: int, nice: int) -> None:
 def _execute(run: Run) -> None:
     program = str(run.script)
     os.chdir(run.script.parent)
+    environment = run.environment
+    if run.host_name:
+        environment = {**environment, NAMESPACE_VARIABLE: enter(run.host_name, now=run.has_host_name)}
     try:
-        os.execve(program, [program, *run.arguments], run.environment)
+        os.execve(program, [program, *run.arguments], environment)
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             raise
         # No `#!` line: a shell script, as every shell takes it (POSIX, command search and execution).
-        os.execve("/bin/sh", ["/bin/sh", program, *run.arguments], run.environment)
+        os.execve("/bin/sh", ["/bin/sh", program, *run.arguments], environment)
 
 
 def _run_in(text: int) -> Run:

@@ -150,6 +150,7 @@ APPLICATIONS = (
         ask=("true",),
         answer="",
     ),
+    Application(package="vhost", address="", macros={"HOST_NAME": "shop"}, ask=("true",), answer=""),
 )
 
 

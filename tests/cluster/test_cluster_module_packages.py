@@ -54,6 +54,14 @@ def test_scripts_source_each_other_and_read_the_expanded_configuration(failed_ov
     assert all(line.endswith("shop-db.service, shop-web.service 2") for line in lines)
 
 
+def test_application_finds_its_virtual_host_name_on_the_new_primary(failed_over: Packages) -> None:
+    failed_over.wait("the application runs", lambda: failed_over.shell("node2", "ls /run").count("vhost_demo") > 0)
+    assert failed_over.shell("node2", "cat /run/vhost_demo; uname -n") == "shop\nnode2\n"
+    log = failed_over.shell("node2", "grep -h 'the host name is' /var/lib/holdfast/modules/vhost/log/*")
+    assert log.splitlines()[0] == "prestart STOP WAIT start: the host name is node2"
+    assert {line.rpartition(" ")[2] for line in log.splitlines() if "_prim" in line} == {"shop"}
+
+
 def test_targeted_restart_leaves_the_other_service_alone(failed_over: Packages) -> None:
     failed_over.shell("node2", RESTART_WEB)
     started = failed_over.shell("node2", "tail -n 2 /srv/shop/started")

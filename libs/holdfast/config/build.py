@@ -19,6 +19,7 @@ from holdfast.config.model import (
     FailoverSettings,
     Heartbeat,
     HeartSettings,
+    HostNameScope,
     InterfaceSettings,
     Lan,
     LanName,
@@ -37,6 +38,7 @@ from holdfast.config.model import (
     UserSettings,
     UserVariable,
     VirtualAddress,
+    VirtualHost,
     WatchedProcess,
 )
 from holdfast.config.problem import Report
@@ -109,6 +111,7 @@ def build_module(root: Section, *, signature: str, source: str, warnings: tuple[
         module_checks=tuple(module_check(check) for check in service.all("check", "module")),
         splitbrain=next((splitbrain_check(check) for check in service.all("check", "splitbrain")), None),
         failover=_failover(service),
+        virtual_host=next((_virtual_host(each) for each in service.all("vhost", "virtualhostname")), None),
         macros=tuple(Macro(name=macro.text("name"), value=macro.text("value")) for macro in root.all("macro")),
         signature=signature,
         source=source,
@@ -128,6 +131,15 @@ def _failover(service: Section) -> FailoverSettings:
         rules=tuple(str(read.rule) for read in written.rules),
         disabled=tuple(each.label for each in written.disabled),
         at=failover.at,
+    )
+
+
+def _virtual_host(section: Section) -> VirtualHost:
+    return VirtualHost(
+        name=section.text("name"),
+        env_file=section.text("envfile"),
+        when=HostNameScope(section.text("when")),
+        at=section.at,
     )
 
 

@@ -310,6 +310,25 @@ class UserSettings:
     variables: tuple[UserVariable, ...]
 
 
+class HostNameScope(StrEnum):
+    """Whose scripts have the virtual host name from their start."""
+
+    PRIM = "prim"
+    SECOND = "second"
+    BOTH = "both"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VirtualHost:
+    """The `virtualhostname` tag."""
+
+    name: str
+    env_file: str
+    """Relative to the module's bin."""
+    when: HostNameScope
+    at: Position = field(default=NOWHERE, compare=False, repr=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class WatchedProcess:
     """One `proc` of the `errd` tag."""
@@ -466,5 +485,6 @@ class ModuleConfig:
     custom_checks: tuple[CustomCheck, ...] = ()
     module_checks: tuple[ModuleCheck, ...] = ()
     splitbrain: SplitbrainCheck | None = None
+    virtual_host: VirtualHost | None = None
     source: str = field(default="", compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)

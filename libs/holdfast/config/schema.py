@@ -30,6 +30,8 @@ class Kind(StrEnum):
     VARIABLE = "variable name"
     INTERFACE = "interface name"
     ADDRESS = "address or host name"
+    HOST = "host name"
+    """As the kernel keeps it: at most 64 bytes."""
     NETMASK = "IPv4 netmask"
     ABSOLUTE_PATH = "absolute path"
     RELATIVE_PATH = "relative path"

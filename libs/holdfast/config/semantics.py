@@ -18,6 +18,9 @@ from holdfast.config.timing import pulse_and_timeout
 RESERVED_TREES = ("/proc", "/sys", "/dev", "/run", "/etc/holdfast", "/var/lib/holdfast")
 """Trees that are no files, belong to one machine, or hold the product's own records: never replicated."""
 
+SCRIPT_NAME = re.compile(
+    r"(start|stop)_(both|prim|second|sec)|prestart|poststop|transition|update|(post|de)?config|confcheck|state|level"
+)
 SERVICE_NAME = re.compile(r"[A-Za-z0-9_.:@+-]{1,255}\Z")
 """systemd.unit(5): 255 characters at most; without the backslash, which only escaped paths need."""
 
@@ -79,6 +82,7 @@ def check_module(root: Section, report: Report) -> None:
     _check_virtual_addresses(service, report)
     _check_replication(service, report)
     _check_user(service, report)
+    _check_virtual_host(service, report)
     _check_processes(service, report)
     _check_tcp(service, report)
     check_checkers(service, report)
@@ -181,6 +185,16 @@ def _check_user(service: Section, report: Report) -> None:
         return
     names = ((var.optional_text("name"), var.place("name")) for var in user.all("var"))
     _check_unique(names, "variable", report)
+
+
+def _check_virtual_host(service: Section, report: Report) -> None:
+    """Its file is for scripts, and must not be one: it would take the script's place."""
+    for host in service.all("vhost", "virtualhostname"):
+        if service.first("user") is None:
+            report.error(host.at, "<virtualhostname> needs <user>", accepted="<user/> in <service>")
+        file = host.optional_text("envfile") or ""
+        if SCRIPT_NAME.fullmatch(file):
+            report.error(host.place("envfile"), f"envfile is the script {file}", accepted="another name, as vhostenv")
 
 
 def _check_processes(service: Section, report: Report) -> None:

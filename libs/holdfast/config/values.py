@@ -22,6 +22,8 @@ INTERFACE_BYTES_MAX = 15
 """IFNAMSIZ of linux/if.h without the final NUL."""
 HOST_NAME_CHARS_MAX = 253
 """RFC 1035 §2.3.4, as text without the final dot."""
+OWN_NAME_CHARS_MAX = 64
+"""Of a machine's own name: __NEW_UTS_LEN, linux/utsname.h."""
 
 _NUMBER = re.compile(r"-?[0-9]{1,15}\Z")
 _DURATION = re.compile(r"([0-9]{1,15})\s*([a-z]*)\Z")
@@ -66,6 +68,8 @@ def read_value(attribute: Attribute, text: str) -> Value:
             return _interface(text)
         case Kind.ADDRESS:
             return _address(text)
+        case Kind.HOST:
+            return _host(text)
         case Kind.NETMASK:
             return _netmask(text)
         case Kind.ABSOLUTE_PATH | Kind.RELATIVE_PATH | Kind.PATH:
@@ -211,6 +215,16 @@ def _address(text: str) -> str:
     if address.is_unspecified or address.is_multicast or "%" in bare:
         raise BadValueError(f"{excerpt(text)} is not the address of one machine", accepted=words)
     return str(address)
+
+
+def _host(text: str) -> str:
+    """The name of one machine, as sethostname(2) takes it."""
+    if not _is_host_name(text) or len(text) > OWN_NAME_CHARS_MAX or text.endswith("."):
+        raise BadValueError(
+            f"{excerpt(text)} is not a host name",
+            accepted=f"1 to {OWN_NAME_CHARS_MAX} letters, digits, dashes and dots, such as shop or shop.example.org",
+        )
+    return text
 
 
 def _is_host_name(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from holdfast.core import authority, guards, handlers, rules, witness
+from holdfast.core import authority, guards, handlers, host_names, rules, witness
 from holdfast.core.authority import Relation
 from holdfast.core.settings import together
 from holdfast.core.state import ENDING, Data, State
@@ -140,6 +140,8 @@ def _run(state: State) -> RunScript | None:
         environment=dict(settings.script_environment),
         timeout_ms=script_timeout_ms(state, running.step),
         log_bytes_max=settings.script_log_bytes_max,
+        host_name=host_names.name_of(settings.virtual_host),
+        has_host_name=host_names.script_has_name(settings.virtual_host, running.step),
     )
 
 
@@ -154,6 +156,8 @@ def _handle(state: State) -> RunScript | None:
         environment=dict(settings.script_environment),
         timeout_ms=settings.script_timeout_ms,
         log_bytes_max=settings.script_log_bytes_max,
+        host_name=host_names.name_of(settings.virtual_host),
+        has_host_name=host_names.handler_has_name(settings.virtual_host, state.role),
     )
 
 

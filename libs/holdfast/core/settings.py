@@ -117,6 +117,15 @@ class TargetedRestart:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class VirtualHost:
+    """Another host name for what scripts start. when: "prim", "second" or "both", whose scripts have it from their
+    start."""
+
+    name: str
+    when: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WitnessSettings:
     """Who decides which node may act when they no longer hear each other. targets: as of `WitnessWatch`."""
 
@@ -156,6 +165,7 @@ class ModuleSettings:
     handlers: tuple[Handler, ...] = ()
     targeted_restarts: tuple[TargetedRestart, ...] = ()
     rules: RuleSettings = field(default_factory=RuleSettings)
+    virtual_host: VirtualHost | None = None
     runs_scripts: bool = True
     script_timeout_ms: int = 600_000
     nice_stop_timeout_ms: int = 300_000

@@ -74,7 +74,7 @@ ORDERS: tuple[Entry, ...] = (
     Entry(name="replicate.directories", payload=replication.ReplicateDirectories, recorded=False, obeyed_by=("rfs",)),
     Entry(name="verify.replicas", payload=replication.VerifyReplicas, recorded=False, obeyed_by=("rfs",)),
     Entry(name="estimate.resync", payload=replication.EstimateResync, recorded=False, obeyed_by=("rfs",)),
-    Entry(name="run.script", payload=module.RunScript, recorded=False, obeyed_by=("scripts",)),
+    Entry(name="run.script", payload=module.RunScript, version=2, recorded=False, obeyed_by=("scripts",)),
     Entry(name="forget.scripts", payload=module.ForgetScripts, recorded=False, obeyed_by=("scripts",)),
     Entry(
         name="watch.resources",

@@ -214,6 +214,10 @@ class RunScript:
     environment: dict[str, str]
     timeout_ms: int
     log_bytes_max: int
+    host_name: str = ""
+    """The module's virtual host name: the script gets a UTS namespace of its own. Empty: there is none."""
+    has_host_name: bool = False
+    """The script has that name from its start; else from where it sources the module's envfile."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,8 +32,14 @@ def _resource_reported_2(body: Body) -> Body:
     return {**body, "told": True}
 
 
+def _run_script_2(body: Body) -> Body:
+    """Version 2 names the virtual host name; no module had one."""
+    return {**body, "host_name": "", "has_host_name": False}
+
+
 STEPS: dict[tuple[str, int], Step] = {
     ("resource.reported", 1): _resource_reported_2,
+    ("run.script", 1): _run_script_2,
     ("watch.resources", 1): _watch_resources_2,
     ("watch.resources", 2): _watch_resources_3,
 }

@@ -18,6 +18,7 @@ from holdfast.core.settings import (
     ModuleSettings,
     ReplicationLink,
     TargetedRestart,
+    VirtualHost,
     Watches,
     WitnessSettings,
 )
@@ -86,6 +87,7 @@ def module_settings(applied: ConfigurationApplied, *, module: ModuleId, node: No
             for watch in config.processes
             if watch.restart_services
         ),
+        virtual_host=_virtual_host(config.virtual_host),
         runs_scripts=user is not None,
         nice_stop_timeout_ms=user.nice_stop_timeout_s * 1000 if user else STOP_TIMEOUT_MS,
         force_stop_timeout_ms=user.force_stop_timeout_s * 1000 if user else STOP_TIMEOUT_MS,
@@ -101,6 +103,10 @@ def _witness(check: model.SplitbrainCheck | None, key_file: str) -> WitnessSetti
     if check.lease is not None:
         return WitnessSettings(ident=check.ident, kind=WitnessKind.LEASE, targets=(check.lease,), key_file=key_file)
     return WitnessSettings(ident=check.ident, kind=WitnessKind.PING, targets=check.pinged)
+
+
+def _virtual_host(host: model.VirtualHost | None) -> VirtualHost | None:
+    return None if host is None else VirtualHost(name=host.name, when=host.when.value)
 
 
 def _script_log_bytes(user: model.UserSettings | None) -> int:

@@ -9,7 +9,7 @@ from holdfast.ids import ModuleId
 from holdfast.settings import NodeSettings
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-INHERITED = ("LANG", "LC_ALL", "TZ", "HOLDFAST_NODE", "HOLDFAST_CONFIG_DIR", "HOLDFAST_STATE_DIR", "HOLDFAST_RUN_DIR")
+INHERITED = ("LANG", "LC_ALL", "TZ", "HOLDFAST_CONFIG_DIR", "HOLDFAST_STATE_DIR", "HOLDFAST_RUN_DIR")
 """Taken over from the service, so that commands called by a script find the same node."""
 
 
@@ -42,6 +42,8 @@ def script_environment(
     active = applied or settings.module_dir(module) / "active"
     environment = {"PATH": PATH, "HOME": "/root", "SHELL": "/bin/sh", **variables}
     environment.update({name: inherited[name] for name in INHERITED if name in inherited})
+    # Its host name need not be the node's: commands that it calls must not take the one for the other.
+    environment["HOLDFAST_NODE"] = settings.node
     environment.update(
         {
             "SAFE": str(safe),

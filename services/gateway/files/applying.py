@@ -19,6 +19,7 @@ from holdfast.settings import NodeSettings
 
 from services.gateway.files.durable import disk, switch_directory, sync_directory, sync_tree
 from services.gateway.files.examining import APPLIED, EDITED, edited_text, examine
+from services.gateway.files.host_names import write_host_name_files
 from services.gateway.files.module_scripts import Ran, run_module_script
 from services.gateway.files.modules import described, module_place
 from services.gateway.files.versions import Restoration, keep
@@ -147,6 +148,7 @@ def prepare(settings: NodeSettings, module: str) -> Change:
             shutil.rmtree(staged, ignore_errors=True)
             staged.mkdir(mode=DIRECTORY_MODE)
             _stage(place, staged)
+            write_host_name_files(config.virtual_host, staged / "bin")
             ran = _configured(settings, module, config, staged, is_first=not active.exists())
             write_wrappers(module, staged, {name: os.environ[name] for name in PLACES if name in os.environ})
             sync_tree(staged)

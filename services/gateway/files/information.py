@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from holdfast.errors import HoldfastError
 from holdfast.settings import NodeSettings
 
 from services.gateway.files.durable import disk
+from services.gateway.files.host_names import host_name_files
 from services.gateway.files.modules import module_place
 from services.gateway.files.versions import Version, versions
 
@@ -55,23 +57,25 @@ def configuration_info(settings: NodeSettings, module: str) -> ConfigurationInfo
 
 
 def _signed(text: Path, scripts: Path, dated: list[Path]) -> Signed:
-    try:
-        signature = parse_module(text.read_bytes(), str(text), os.environ).signature
-    except HoldfastError:
-        signature = ""
+    signature, made = "", frozenset[str]()
+    with suppress(HoldfastError):
+        config = parse_module(text.read_bytes(), str(text), os.environ)
+        signature, made = config.signature, frozenset(host_name_files(config.virtual_host))
     newest = max((path.stat().st_mtime for path in dated if path.exists()), default=0.0)
     at = datetime.fromtimestamp(int(newest), UTC).isoformat()
-    return Signed(signature=signature, scripts=_digest(scripts), at=at)
+    return Signed(signature=signature, scripts=_digest(scripts, made), at=at)
 
 
 def _files(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def _digest(root: Path) -> str:
-    """SHA-256 over names and contents."""
+def _digest(root: Path, made: frozenset[str]) -> str:
+    """SHA-256 over names and contents, save of those that a configuration makes by itself."""
     whole = hashlib.sha256()
     for path in _files(root):
+        if str(path.relative_to(root)) in made:
+            continue
         content = hashlib.sha256()
         with path.open("rb") as stream:
             while chunk := stream.read(CHUNK_BYTES):

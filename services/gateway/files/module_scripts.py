@@ -63,11 +63,13 @@ def run_module_script(
     applied: Path,
     variables: Mapping[str, str],
     arguments: tuple[str, ...] = (),
+    host_name: str = "",
     limit_s: float = SCRIPT_S_MAX,
 ) -> Ran | None:
     """Run a script of the configuration at `applied` to its end; None when the module has none of that name.
 
-    Its whole process group is ended when it takes longer than `limit_s`.
+    Its whole process group is ended when it takes longer than `limit_s`. With `host_name` it finds that as the host
+    name.
     """
     path = applied / "bin" / script
     if not path.is_file():
@@ -76,9 +78,10 @@ def run_module_script(
     environment = script_environment(
         settings, ModuleId(module), variables=variables, inherited=os.environ, applied=applied
     )
+    virtual = (f"{environment['SAFEBIN']}/vhost", host_name) if host_name else ()
     try:
         process = subprocess.Popen(
-            [str(path), *arguments],
+            [*virtual, str(path), *arguments],
             env=environment,
             cwd=path.parent,
             stdin=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from holdfast.config import model
-from holdfast.config.model import ModuleConfig
+from holdfast.config.model import HostNameScope, ModuleConfig
 from holdfast.config.parse import parse_module
 from holdfast.errors import ConfigError, EnvironmentFaultError, NotFoundError
 from holdfast.links import frames
@@ -79,8 +79,12 @@ def _ran(
         return
     variables = {variable.name: variable.value for variable in config.user.variables}
     arguments = (*before, *STATES[verb])
+    host = config.virtual_host
+    host_name = host.name if host is not None and host.when is not HostNameScope.SECOND else ""
     for name in names:
-        ran = run_module_script(settings, module, name, applied=active, variables=variables, arguments=arguments)
+        ran = run_module_script(
+            settings, module, name, applied=active, variables=variables, arguments=arguments, host_name=host_name
+        )
         if ran is not None:
             yield ran
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -275,3 +277,31 @@ def test_module_on_its_way_is_not_configured_and_runs_no_script(gateway: Running
 def _refused_update(gateway: RunningGateway) -> str:
     gateway.machine.modules["shop"] = state_of("shop", "SECOND", "Ready")
     return gateway.shell.run("update", "-m", "shop", code=4)
+
+
+NAMED = """<safe><service mode="mirror"><heart><heartbeat name="lan1"/></heart><user/>
+<vhost><virtualhostname name="shop.example.org" envfile="{envfile}"/></vhost></service></safe>"""
+
+
+def test_configuration_makes_the_files_of_a_virtual_host_name(shell: Shell) -> None:
+    shell.configured()
+    (module_of(shell) / "conf" / "userconfig.xml").write_text(NAMED.format(envfile="vhostenv"))
+    (module_of(shell) / "bin" / "vhostenv").write_text("an older one")
+    shell.run("config", "-m", "shop")
+    active = module_of(shell) / "active" / "bin"
+    sourced = subprocess.run(
+        ["sh", "-eu", "-c", '. "$1"; echo $VIRTUALHOSTNAME; uname -n', "sh", str(active / "vhostenv")],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert sourced.stdout == f"shop.example.org\n{os.uname().nodename}\n", sourced.stderr
+    assert "ProtectHostname=private:shop.example.org\n" in (active / "vhostenv.conf").read_text()
+    assert json.loads(shell.run("confinfo", "-m", "shop", "--json"))["same"] is True
+
+
+def test_envfile_that_a_directory_is_in_the_place_of_is_refused(shell: Shell) -> None:
+    shell.configured()
+    (module_of(shell) / "conf" / "userconfig.xml").write_text(NAMED.format(envfile="names"))
+    (module_of(shell) / "bin" / "names").mkdir()
+    assert "envfile names is a directory of the module's bin" in shell.run("config", "-m", "shop", code=6)

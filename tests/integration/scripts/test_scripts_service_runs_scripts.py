@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from holdfast.bus.nats import NatsBus
 from holdfast.events.module import ForgetScripts, ReportFacts, RunScript, ScriptFinished, SpanEnded
+from holdfast.scripting.host_name import envfile_text
 from holdfast.testing.nats_server import NatsServer
 from holdfast.testing.services import Listener, NodePlace, ServiceProcess
 
@@ -66,7 +67,16 @@ def node(place: NodePlace, nats_server: NatsServer) -> Iterator[ScriptsNode]:
     made.service.stop()
 
 
-def order(run: str, script: str, *, timeout_ms: int = 20_000, log_bytes_max: int = 100_000, **more: str) -> RunScript:
+def order(
+    run: str,
+    script: str,
+    *,
+    timeout_ms: int = 20_000,
+    log_bytes_max: int = 100_000,
+    host_name: str = "",
+    has_host_name: bool = False,
+    **more: str,
+) -> RunScript:
     return RunScript(
         run=run,
         script=script,
@@ -74,6 +84,8 @@ def order(run: str, script: str, *, timeout_ms: int = 20_000, log_bytes_max: int
         environment=more,
         timeout_ms=timeout_ms,
         log_bytes_max=log_bytes_max,
+        host_name=host_name,
+        has_host_name=has_host_name,
     )
 
 
@@ -372,3 +384,67 @@ def test_rubbish_on_the_bus_is_refused_and_the_service_goes_on(node: ScriptsNode
 def _path(environment: dict[str, str]) -> str:
     """A path on which `python` is the one that runs this test."""
     return f"{Path(sys.executable).parent}:{environment['PATH']}"
+
+
+ASKS = 'uname -n; cat /proc/sys/kernel/hostname; python3 -c "import socket; print(socket.gethostname())"'
+SOURCES = f'. "$SAFEUSERBIN/vhostenv"; {ASKS}; echo "$VIRTUALHOSTNAME $HOSTNAME"'
+
+
+@pytest.mark.root
+def test_script_of_the_role_and_its_daemon_find_the_virtual_host_name(node: ScriptsNode) -> None:
+    node.script("start_prim", f"{ASKS}; (sleep 0.2; uname -n >{node.heard}) >/dev/null 2>&1 &")
+    own = os.uname().nodename
+
+    async def scenario(listener: Listener) -> None:
+        await listener.order(
+            MODULE, "scripts", order("r1", "start_prim", host_name="shop.example.org", has_host_name=True)
+        )
+        said = asyncio.create_task(node.hear())
+        fact = await finished(listener, "r1")
+        assert log_text(fact) == "shop.example.org\n" * 3
+        assert await said == "shop.example.org\n"
+        assert os.uname().nodename == own
+
+    node.play(scenario)
+
+
+@pytest.mark.root
+def test_other_script_finds_it_once_it_has_sourced_the_envfile(node: ScriptsNode) -> None:
+    own = os.uname().nodename
+    (node.bin / "vhostenv").write_text(envfile_text("shop"))
+    node.script("prestart", f'uname -n; "$SAFEUSERBIN/stop_prim"; {SOURCES}')
+    node.script("stop_prim", "uname -n")
+
+    async def scenario(listener: Listener) -> None:
+        await listener.order(MODULE, "scripts", order("r1", "prestart", host_name="shop"))
+        assert log_text(await finished(listener, "r1")) == f"{own}\n{own}\nshop\nshop\nshop\nshop shop\n"
+        # Without a namespace of its own a script must never rename the node.
+        await listener.order(MODULE, "scripts", order("r2", "prestart"))
+        assert log_text(await finished(listener, "r2")) == f"{own}\n" * 5 + "shop shop\n"
+        assert os.uname().nodename == own
+
+    node.play(scenario)
+
+
+@pytest.mark.root
+def test_tool_runs_a_command_under_a_host_name(node: ScriptsNode) -> None:
+    node.script("start_prim", '"$SAFEBIN/vhost" shop uname -n; "$SAFE/safekit" -r vhost shop2 uname -n; uname -n')
+
+    async def scenario(listener: Listener) -> None:
+        await listener.order(MODULE, "scripts", order("r1", "start_prim"))
+        assert log_text(await finished(listener, "r1")) == f"shop\nshop2\n{os.uname().nodename}\n"
+
+    node.play(scenario)
+
+
+@pytest.mark.root
+def test_host_name_that_cannot_be_had_fails_the_script_and_says_why(node: ScriptsNode) -> None:
+    node.script("start_prim", "true")
+
+    async def scenario(listener: Listener) -> None:
+        await listener.order(MODULE, "scripts", order("r1", "start_prim", host_name="x" * 65, has_host_name=True))
+        fact = await finished(listener, "r1")
+        assert fact.exit_code == -1
+        assert "could not be started" in log_text(fact)
+
+    node.play(scenario)

@@ -7,9 +7,10 @@ from holdfast.config.tags.check import CHECK
 from holdfast.config.tags.errd import ERRD
 from holdfast.config.tags.failover import FAILOVER
 from holdfast.config.tags.heart import HEART
-from holdfast.config.tags.later import FARM, VHOST
+from holdfast.config.tags.later import FARM
 from holdfast.config.tags.rfs import RFS
 from holdfast.config.tags.user import USER
+from holdfast.config.tags.vhost import VHOST
 from holdfast.config.tags.vip import VIP
 
 MACROS_MAX = 256

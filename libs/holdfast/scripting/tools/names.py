@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-TOOLS = frozenset({"boundcmd", "exitcode", "gencron", "processtree", "xpathGet"})
+TOOLS = frozenset({"boundcmd", "exitcode", "gencron", "processtree", "vhost", "xpathGet"})

@@ -31,7 +31,7 @@ def scripts(package: Path) -> list[Path]:
 
 def test_the_promised_packages_are_there() -> None:
     names = {package.name for package in PACKAGES}
-    assert names >= {"mirror", "postgresql", "mysql", "nginx", "apache", "customchecker", "softerrd", *NOT_RUN}
+    assert names >= {"mirror", "postgresql", "mysql", "nginx", "apache", "customchecker", "softerrd", "vhost", *NOT_RUN}
 
 
 @every_package

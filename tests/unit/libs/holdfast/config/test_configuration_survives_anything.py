@@ -100,6 +100,7 @@ def valid_value(attribute: Attribute) -> st.SearchStrategy[str]:
         Kind.VARIABLE: ("A", "_b1"),
         Kind.INTERFACE: ("eth0", "bond0.12"),
         Kind.ADDRESS: ("10.0.0.1", "[fd00::1]", "db.example.com"),
+        Kind.HOST: ("shop", "Shop-1.example.org"),
         Kind.NETMASK: ("255.255.255.0",),
         Kind.ABSOLUTE_PATH: ("/srv/a", "/srv/b c/"),
         Kind.RELATIVE_PATH: ("a", "b/c"),
