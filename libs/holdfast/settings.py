@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,9 @@ SYSLOG = "/dev/log"
 HEADER_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,4000}[\x21-\x7e])?")
 """What every HTTP server takes (RFC 9110, 5.5), and no more."""
-SETTINGS = frozenset({"node", "cluster", "http_port", "lifeline_port", "otlp_endpoint", "otlp_headers", "syslog"})
+SETTINGS = frozenset(
+    {"node", "cluster", "http_port", "lifeline_port", "otlp_endpoint", "otlp_headers", "syslog", "reboot_command"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,8 @@ class NodeSettings:
     """Sent with every export; values may be secrets and are never shown."""
     syslog: str = SYSLOG
     """Socket to which the modules' logs are sent as well; empty: nowhere."""
+    reboot_command: tuple[str, ...] = ()
+    """What reboots this machine (for automatic_reboot); empty: systemctl where systemd runs, else reboot."""
 
     def module_dir(self, module: ModuleId) -> Path:
         return self.state_dir / "modules" / module
@@ -72,6 +77,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> NodeSettings:
         lifeline_port=_port(path, "lifeline_port", values.get("lifeline_port", LIFELINE_PORT)),
         otlp_endpoint=environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or _text(path, values, "otlp_endpoint", ""),
         syslog=_text(path, values, "syslog", SYSLOG),
+        reboot_command=_words(path, "reboot_command", _text(path, values, "reboot_command", "")),
         otlp_headers=_headers(path, values.get("otlp_headers", {}), environment.get("OTEL_EXPORTER_OTLP_HEADERS", "")),
     )
 
@@ -97,6 +103,13 @@ def _text(path: Path, values: Mapping[str, object], name: str, default: str) -> 
     if not isinstance(value, str):
         raise ConfigError(f"{path}: {name} = {value!r} is not a text", hint=f'{name} = "…"')
     return value
+
+
+def _words(path: Path, name: str, text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise ConfigError(f"{path}: {name} = {text!r}: {error}", hint=f'{name} = "systemctl reboot"') from error
 
 
 def _headers(path: Path, value: object, listed: str) -> dict[str, str]:

@@ -107,6 +107,6 @@ async def resync(machine: StateMachine, request: Request) -> Json:
 
 async def shutdown(machine: StateMachine, _request: Request) -> Json:
     """Stop every module, as before the end of the node; one that ran starts again with the node if its boot is auto."""
-    await machine.stop_modules()
+    await machine.stop_modules(asked=True)
     left = [runner.module for runner in machine.runners.values() if runner.state.role is not Role.STOP]
     return {"accepted": True, "modules": list(machine.runners), "not_stopped": left}

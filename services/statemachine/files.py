@@ -18,6 +18,8 @@ from holdfast.history.translate import host_names
 from holdfast.ids import ModuleId
 from holdfast.settings import NodeSettings
 
+LOOP_FILE = "loop.json"
+"""What loop protection has counted, where an action may reboot the node."""
 CONFIGURATION_BYTES_MAX = 256 << 10
 """One text; two of them and their quoting fit into one envelope (1 MiB)."""
 
@@ -35,6 +37,10 @@ class ModuleFiles:
     @property
     def authority(self) -> Path:
         return self.root / "authority.db"
+
+    @property
+    def loop(self) -> Path:
+        return self.root / LOOP_FILE
 
     @property
     def active(self) -> Path:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shlex
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from holdfast.bus import subjects
@@ -19,6 +20,7 @@ from holdfast.events.module import (
     CommandRefused,
     CommandRequested,
     ModuleOpened,
+    RebootOrdered,
     ResourceReported,
     ScriptFinished,
     ServiceStarted,
@@ -43,6 +45,7 @@ from holdfast.support.wording import STOPPED_BY_MAXLOOP
 from services.statemachine import orders as giving
 from services.statemachine.files import ModuleFiles
 from services.statemachine.opening import Opened
+from services.statemachine.rebooting import keep_loop, reboot, reboot_command
 from services.statemachine.reserve import Reserve
 from services.statemachine.resources import differing, resources_of
 from services.statemachine.tracing import TransitionTracer
@@ -106,6 +109,9 @@ class ModuleRunner:
         self._told_room: bool | None = None
         self._moved = asyncio.Condition()
         self._tracer = TransitionTracer(context.telemetry, module)
+        self._rebooting: asyncio.Task[None] | None = None
+        self._is_loop_kept = True
+        """Is what loop protection has counted on disk, as it has to be before a reboot?"""
         self._opening = ModuleOpened(incarnation=opened.incarnation)
 
     async def run(self) -> None:
@@ -166,7 +172,7 @@ class ModuleRunner:
         self.journal.retain(Retention(), now_wall_ns=self._context.clock.wall_ns())
 
     def close(self) -> None:
-        for timer in (self._timer, self._flush):
+        for timer in (self._timer, self._flush, self._rebooting):
             if timer is not None:
                 timer.cancel()
         self.save()
@@ -229,6 +235,8 @@ class ModuleRunner:
     async def _make_durable(self, before: State, after: State, *, at_once: bool) -> None:
         """Journal first, then the authority record with full fsync; only then may orders leave."""
         is_new_record = after.authority != before.authority
+        if after.settings.automatic_reboot and after.loop != before.loop:
+            await asyncio.to_thread(self._keep_loop, after)
         if at_once or is_new_record:
             self._reserve.spend(self.journal.flush)
         elif self._flush is None:
@@ -238,12 +246,37 @@ class ModuleRunner:
             await asyncio.to_thread(self._reserve.spend, partial(self._authority.write, after.authority))
             self._tracer.record("authority record", start_wall_ns=began_ns, end_wall_ns=self._context.clock.wall_ns())
 
+    def _keep_loop(self, state: State) -> None:
+        clock = self._context.clock
+        try:
+            keep_loop(self._files.loop, state.loop, now_mono_ns=clock.mono_ns(), now_wall_ns=clock.wall_ns())
+        except OSError as error:
+            log.error("module %s: what loop protection has counted cannot be kept: %s", self.module, error)
+            self._is_loop_kept = False
+        else:
+            self._is_loop_kept = True
+
+    async def _reboot(self, why: str) -> None:
+        """Reboot the node, or say why not; the module goes through its stopstart in any case."""
+        command = reboot_command(self._context.settings)
+        ordered = RebootOrdered(command=shlex.join(command), reason=why)
+        problem = "" if self._is_loop_kept else "what loop protection has counted cannot be written to the disk"
+        if not problem:
+            await self.decide(ordered)
+            problem = await reboot(command)
+        if problem:
+            log.error("module %s: the node could not be rebooted by %s: %s", self.module, ordered.command, problem)
+            await self.decide(replace(ordered, problem=problem))
+
     async def _follow(self, folded: _Folded) -> None:
         """What is due once an event's outcome is durable and the orders have been given."""
         payload = folded.envelope.payload
         if isinstance(payload, ServiceStarted):
             await self.send_to(payload.service)
         await self._tell(folded.before, folded.after, folded.envelope)
+        if folded.after.reboots > folded.before.reboots and (self._rebooting is None or self._rebooting.done()):
+            why = folded.after.asked_by or folded.after.because or folded.after.reason
+            self._rebooting = asyncio.get_running_loop().create_task(self._reboot(why))
         done = folded.job.done
         if done is not None and not done.done():
             done.set_result(folded.after)

@@ -13,7 +13,7 @@ from holdfast.core.authority import AuthorityRecord
 from holdfast.core.state import State, Wish
 from holdfast.core.switching import changed_settings
 from holdfast.errors import StorageError
-from holdfast.events.module import Action, ConfigurationApplied, SettingChanged
+from holdfast.events.module import Action, ConfigurationApplied, LoopCounted, SettingChanged
 from holdfast.events.state import Role
 from holdfast.history.decider import first_state
 from holdfast.history.snapshots import dump_snapshot, restored
@@ -24,6 +24,7 @@ from holdfast.journal.sql import SqlJournal
 from holdfast.service.context import Context
 
 from services.statemachine.files import ModuleFiles
+from services.statemachine.rebooting import kept_loop
 
 SHUTDOWN = "shutdown of the node"
 """Who asks for the stop that precedes the node's end; a module stopped by it starts again with the node."""
@@ -37,6 +38,7 @@ class Opened:
     """A module ready to run. incarnation: for ModuleOpened. starts: it is to be started, after boot_delay_s.
 
     switches: what somebody had switched in an earlier life of the node, which holds as long as the configuration does.
+    counted: what loop protection had counted before the node was rebooted.
     """
 
     journal: Journal
@@ -46,6 +48,7 @@ class Opened:
     starts: bool
     boot_delay_s: int = 0
     switches: tuple[SettingChanged, ...] = ()
+    counted: tuple[LoopCounted, ...] = ()
 
 
 def open_module(context: Context, module: ModuleId, applied: ConfigurationApplied | None) -> Opened:
@@ -77,6 +80,7 @@ def open_module(context: Context, module: ModuleId, applied: ConfigurationApplie
         else:
             before = _before(journal, module, node)
             state = first_state(applied, record, module=module, node=node)
+            counts = state.settings.automatic_reboot
             journal.save(dump_snapshot(state), kind=SnapshotKind.OPENED, wall_ns=context.clock.wall_ns())
             opened = Opened(
                 journal=journal,
@@ -85,6 +89,7 @@ def open_module(context: Context, module: ModuleId, applied: ConfigurationApplie
                 incarnation=record.incarnation + 1,
                 starts=_starts(journal, before, applied, files.root),
                 switches=_switched_before(before, state),
+                counted=kept_loop(files.loop, now_wall_ns=context.clock.wall_ns()) if counts else (),
                 boot_delay_s=parse_module(applied.text.encode(), "safeconf.xml", {}).service.boot_delay_s,
             )
         undo.pop_all()

@@ -100,22 +100,22 @@ class StateMachine:
         self._tasks[module] = task
         if applied is not None:
             await runner.decide(applied)
-            for switch in opened.switches:
-                await runner.decide(switch)
+            for earlier in (*opened.switches, *opened.counted):
+                await runner.decide(earlier)
             self._life.begun(module)
         if opened.starts and opened.boot_delay_s:
             delayed = asyncio.get_running_loop().create_task(self._start_later(runner, opened.boot_delay_s))
             self._delayed.add(delayed)
             delayed.add_done_callback(self._delayed.discard)
         elif opened.starts:
-            await runner.decide(CommandRequested(action=Action.START, who=BOOT))
+            await runner.decide(CommandRequested(action=Action.START, who=BOOT, identity=BOOT))
         return runner
 
     async def _start_later(self, runner: ModuleRunner, delay_s: int) -> None:
         """Start a module after its `boot_delay`, unless somebody has done something with it meanwhile."""
         await asyncio.sleep(delay_s)
         if self.runners.get(runner.module) is runner and runner.state.role is Role.STOP and runner.state.is_idle:
-            await runner.decide(CommandRequested(action=Action.START, who=BOOT))
+            await runner.decide(CommandRequested(action=Action.START, who=BOOT, identity=BOOT))
 
     async def remove(self, module: ModuleId) -> None:
         """Stop running a module (it has to be in STOP) and tell its services to let go."""
@@ -252,11 +252,15 @@ class StateMachine:
                 for runner in list(self.runners.values()):
                     runner.retain()
 
-    async def stop_modules(self) -> None:
-        """The planned stop before the node ends: stop scripts run, and peers take over at once. Bounded."""
+    async def stop_modules(self, *, asked: bool = False) -> None:
+        """The planned stop before the node ends: stop scripts run, and peers take over at once. Bounded.
+
+        asked: by an operator, whose commands reset loop protection; the node's own end must not.
+        """
+        stop = CommandRequested(action=Action.STOP, who=SHUTDOWN, identity="" if asked else SHUTDOWN)
         running = [runner for runner in self.runners.values() if runner.state.role is not Role.STOP]
         for runner in running:
-            await runner.decide(CommandRequested(action=Action.STOP, who=SHUTDOWN))
+            await runner.decide(stop)
         try:
             async with asyncio.timeout(PLANNED_STOP_S):
                 for runner in running:

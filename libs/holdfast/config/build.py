@@ -152,6 +152,7 @@ def _service(section: Section) -> ServiceSettings:
         defaultprim=section.text("defaultprim"),
         maxloop=section.integer("maxloop"),
         loop_interval_s=section.seconds("loop_interval"),
+        automatic_reboot=section.flag("automatic_reboot"),
         at=section.place("defaultprim"),
     )
 

@@ -179,6 +179,8 @@ class ServiceSettings:
     maxloop: int
     loop_interval_s: int
     """Window in which `maxloop` counts; 0 switches the counter off."""
+    automatic_reboot: bool = False
+    """An automatic stopstart reboots the machine."""
     at: Position = field(default=NOWHERE, compare=False, repr=False)
 
 

@@ -83,6 +83,7 @@ def check_module(root: Section, report: Report) -> None:
     _check_replication(service, report)
     _check_user(service, report)
     _check_virtual_host(service, report)
+    _check_reboot(service, report)
     _check_processes(service, report)
     _check_tcp(service, report)
     check_checkers(service, report)
@@ -185,6 +186,17 @@ def _check_user(service: Section, report: Report) -> None:
         return
     names = ((var.optional_text("name"), var.place("name")) for var in user.all("var"))
     _check_unique(names, "variable", report)
+
+
+def _check_reboot(service: Section, report: Report) -> None:
+    """Without loop protection a node whose application does not start would reboot for ever."""
+    reboots = service.has("automatic_reboot") and service.flag("automatic_reboot")
+    if reboots and service.has("loop_interval") and service.seconds("loop_interval") == 0:
+        report.error(
+            service.place("automatic_reboot"),
+            "automatic_reboot without loop protection reboots without end",
+            accepted="a loop_interval above 0",
+        )
 
 
 def _check_virtual_host(service: Section, report: Report) -> None:

@@ -201,6 +201,8 @@ def requested(state: State, command: CommandRequested, command_id: str) -> State
             stopped = command_row(Action.STOP, state.role).change(state, stop)
             return replace(stopped, stopped_by_maxloop=True, loop=type(state.loop)())
         state = replace(state, loop=state.loop.counted(state.now_mono_ns, **limits))
+        if command.action is Action.STOPSTART and state.settings.automatic_reboot:
+            state = replace(state, reboots=state.reboots + 1)
     elif not command.identity:
         state = replace(state, loop=type(state.loop)(), stopped_by_maxloop=False)
     return row.change(replace(state, asked_by=""), command)

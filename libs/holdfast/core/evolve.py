@@ -15,7 +15,7 @@ from holdfast.core.peer import Peer, Presence
 from holdfast.core.row import Row, When
 from holdfast.core.settings import ModuleSettings
 from holdfast.core.state import Change, Resource, State, Switches, Wish
-from holdfast.core.steps import advance, script_ended
+from holdfast.core.steps import NS_PER_MS, advance, script_ended
 from holdfast.core.transitions import BY_ROLE
 from holdfast.errors import InvariantError
 from holdfast.events import membership, module, replication
@@ -77,8 +77,9 @@ def folded(state: State, envelope: Envelope[object]) -> State:
             return rules.with_resource(state, report.resource, resource)
         case module.SettingChanged() as change:
             return switching.switched(state, change.setting, change.value)
-        case module.LoopCounted():
-            return replace(state, loop=state.loop.counted(state.now_mono_ns, **commands.loop_limits(state)))
+        case module.LoopCounted() as counted:
+            at_mono_ns = state.now_mono_ns - counted.ago_ms * NS_PER_MS
+            return replace(state, loop=state.loop.counted(at_mono_ns, **commands.loop_limits(state)))
         case module.LoopReset():
             return replace(state, loop=type(state.loop)(), stopped_by_maxloop=False)
         case replication.ReplicationReported() as report:

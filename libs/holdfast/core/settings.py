@@ -140,9 +140,10 @@ class ModuleSettings:
     """All that the decider needs to know about one mirror module on this node. Defaults are the product's.
 
     defaultprim: "alone", "lastprim" or a node's name. maxloop: automatic actions tolerated within loop_interval_s
-    (0: not counted). renounce_grace_ms: how long a broken replication link may take to come back before the primary
-    asks the secondary to renounce; a fraction of heartbeat_timeout_ms. runs_scripts: False without a `user` tag, then
-    every script counts as done. script_timeout_ms: of all scripts but graceful and forced stop scripts.
+    (0: not counted). automatic_reboot: an automatic stopstart is to reboot the node. renounce_grace_ms: how long a
+    broken replication link may take to come back before the primary asks the secondary to renounce; a fraction of
+    heartbeat_timeout_ms. runs_scripts: False without a `user` tag, then every script counts as done.
+    script_timeout_ms: of all scripts but graceful and forced stop scripts.
     """
 
     module: ModuleId
@@ -152,6 +153,7 @@ class ModuleSettings:
     defaultprim: str = DEFAULT_PRIMARY_ALONE
     maxloop: int = 3
     loop_interval_s: int = 24 * 3600
+    automatic_reboot: bool = False
     replication: ReplicationLink | None = None
     addresses: tuple[VirtualAddress, ...] = ()
     reset_connections: bool = True

@@ -234,6 +234,8 @@ class State:
     handling: Handling = field(default_factory=Handling)
     loop: LoopCounter = field(default_factory=LoopCounter)
     stopped_by_maxloop: bool = False
+    reboots: int = 0
+    """Automatic stopstarts of this incarnation that are to reboot the node."""
     now_mono_ns: int = 0
     row: str = ""
     reason: str = "never started"

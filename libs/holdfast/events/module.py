@@ -40,9 +40,20 @@ class CommandRequested:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoopCounted:
-    """A handler or script of the module counted an action of its own against maxloop. by: its name."""
+    """A handler or script of the module counted an action of its own against maxloop, or one from before a reboot is
+    counted again. by: its name. ago_ms: how long ago that was."""
 
     by: str
+    ago_ms: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RebootOrdered:
+    """The node is about to be rebooted by this command because of the module; with a problem, it could not be."""
+
+    command: str
+    reason: str
+    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,12 +32,18 @@ def _resource_reported_2(body: Body) -> Body:
     return {**body, "told": True}
 
 
+def _loop_counted_2(body: Body) -> Body:
+    """Version 2 may tell of the past; one of version 1 was counted when it was told."""
+    return {**body, "ago_ms": 0}
+
+
 def _run_script_2(body: Body) -> Body:
     """Version 2 names the virtual host name; no module had one."""
     return {**body, "host_name": "", "has_host_name": False}
 
 
 STEPS: dict[tuple[str, int], Step] = {
+    ("loop.counted", 1): _loop_counted_2,
     ("resource.reported", 1): _resource_reported_2,
     ("run.script", 1): _run_script_2,
     ("watch.resources", 1): _watch_resources_2,

@@ -68,6 +68,7 @@ def module_settings(applied: ConfigurationApplied, *, module: ModuleId, node: No
         defaultprim=config.service.defaultprim,
         maxloop=config.service.maxloop,
         loop_interval_s=config.service.loop_interval_s,
+        automatic_reboot=config.service.automatic_reboot,
         replication=_replication(config, flow, replication_port(number), applied.key_file),
         addresses=_addresses(config, cluster, applied.addresses),
         reset_connections=config.tcp_reset,

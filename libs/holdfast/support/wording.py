@@ -115,6 +115,10 @@ def _words_of_module(payload: object) -> tuple[Level, str] | None:
             return Level.E if script.exit_code or script.log else Level.I, f"Script {script.script} ended {ended}"
         case module.ResourceReported() as resource if not resource.told:
             return None
+        case module.RebootOrdered() as reboot:
+            if reboot.problem:
+                return Level.C, f"Node could not be rebooted by {reboot.command}: {reboot.problem}"
+            return Level.C, f"Node is rebooted by {reboot.command}: {reboot.reason}"
         case module.LoopCounted() as counted:
             return Level.I, f"An action of {counted.by} counts against maxloop"
         case module.LoopReset() as reset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.config.schema import Attribute, Kind, Status, Tag, Unit
+from holdfast.config.schema import Attribute, Kind, Tag, Unit
 from holdfast.config.tags.check import CHECK
 from holdfast.config.tags.errd import ERRD
 from holdfast.config.tags.failover import FAILOVER
@@ -96,10 +96,11 @@ SERVICE = Tag(
             kind=Kind.SWITCH,
             model_default="off",
             default="off",
-            same_as_absent=("off",),
             dynamic=True,
-            status=Status.LATER,
-            meaning="A stopstart reboots the machine.",
+            meaning=(
+                "A stopstart that a checker, a rule, a handler or a script asks for also reboots the machine, "
+                "by reboot_command of node.toml. Loop protection counts across reboots."
+            ),
         ),
     ),
     children=(HEART, FARM, VIP, RFS, USER, VHOST, ERRD, CHECK, FAILOVER),

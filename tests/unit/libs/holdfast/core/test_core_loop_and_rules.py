@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from holdfast.core import rules
+from holdfast.core import evolve, rules
 from holdfast.core.loop import NS_PER_S, LoopCounter
 from holdfast.core.state import Resource, State
-from holdfast.events.module import Action
+from holdfast.events.module import Action, CommandRequested, LoopCounted
 from holdfast.testing.explore import in_step
+from holdfast.testing.snapshot import envelope
 
 LIMITS = {"maxloop": 3, "loop_interval_s": 60}
 
@@ -83,3 +84,31 @@ def test_resources_are_bounded(primary: State) -> None:
 def test_what_was_said_about_an_application_being_moved_is_judged_anew(primary: State) -> None:
     state = rules.with_resource(primary, "tcp.web", Resource(value="down", by="checker"))
     assert rules.judged_anew(state).resources["tcp.web"].value == "init"
+
+
+@pytest.mark.parametrize(
+    ("command", "reboots"),
+    [
+        (CommandRequested(action=Action.STOPSTART, identity="checker"), 1),
+        (CommandRequested(action=Action.STOPSTART, who="operator"), 0),
+        (CommandRequested(action=Action.RESTART, identity="checker"), 0),
+    ],
+)
+def test_only_an_automatic_stopstart_asks_for_a_reboot(primary: State, command: CommandRequested, reboots: int) -> None:
+    assert evolve(primary, envelope(primary, command, primary.now_mono_ns + 1)).reboots == 0
+    state = replace(primary, settings=replace(primary.settings, automatic_reboot=True))
+    assert evolve(state, envelope(state, command, state.now_mono_ns + 1)).reboots == reboots
+
+
+def test_action_that_loop_protection_forbids_does_not_reboot(primary: State) -> None:
+    state = replace(primary, settings=replace(primary.settings, automatic_reboot=True, maxloop=0))
+    command = CommandRequested(action=Action.STOPSTART, identity="checker")
+    after = evolve(state, envelope(state, command, state.now_mono_ns + 1))
+    assert (after.reboots, after.stopped_by_maxloop) == (0, True)
+
+
+def test_actions_from_before_a_reboot_are_counted_with_their_age(primary: State) -> None:
+    state = replace(primary, settings=replace(primary.settings, loop_interval_s=60))
+    for ago_ms in (61_000, 59_000, 0):
+        state = evolve(state, envelope(state, LoopCounted(by="reboot", ago_ms=ago_ms), state.now_mono_ns + 1))
+    assert len(state.loop.recent(state.now_mono_ns, 60)) == 2
