@@ -14,6 +14,7 @@ from holdfast.history.timeline import Entry, entries
 from holdfast.journal.port import CommandNoted, Journal, ResourceAssigned, StateNoted
 from holdfast.journal.sql import SqlJournal
 from holdfast.settings import NodeSettings
+from holdfast.support.sentences import Language
 from holdfast.support.wording import Detail, Level, Line, line_of, line_of_state
 
 from services.gateway.files.limits import LINES_MAX
@@ -40,15 +41,18 @@ def journal_of(settings: NodeSettings, module: str) -> Iterator[SqlJournal]:
         journal.close()
 
 
-def log_lines(settings: NodeSettings, module: str, *, count: int, detail: Detail) -> list[Line]:
+def log_lines(
+    settings: NodeSettings, module: str, *, count: int, detail: Detail, language: Language = Language.EN
+) -> list[Line]:
     """Return the last `count` lines, oldest first; none from before the log was cleaned."""
     count = min(count, LINES_MAX)
     lines = _notes(settings, module)
     if (module_place(settings, module) / "journal.db").exists():
         with journal_of(settings, module) as journal:
-            lines += [line_of_state(noted) for noted in journal.states(limit=count)]
+            lines += [line_of_state(noted, language) for noted in journal.states(limit=count)]
             after = max(0, journal.last_sequence() - count * EVENTS_PER_LINE)
-            lines += [line for record in journal.read(after=after) if (line := line_of(record.envelope)) is not None]
+            told = (line_of(record.envelope, language) for record in journal.read(after=after))
+            lines += [line for line in told if line is not None]
     cleaned_at_wall_ns = cleaned_at(module_place(settings, module))
     shown = [line for line in lines if detail.shows(line.level) and line.wall_ns > cleaned_at_wall_ns]
     return sorted(shown, key=lambda line: line.wall_ns)[-count:]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
+from holdfast.support.sentences import Language
 from holdfast.support.wording import Detail, Level, Line, line_of
 from pydantic import BaseModel, Field
 
@@ -21,6 +23,8 @@ SAME_NS_MAX = 1_000_000_000
 """A state is recorded with the time of what caused it and told a moment later: less than this apart, it is one line."""
 router = APIRouter(tags=["log"])
 Shown = Annotated[Detail, Query(description="events (C, E, W), information (and I), all (and D)")]
+
+Spoken = Annotated[Language, Query(description="of the sentences; reasons and what scripts write stay as they are")]
 
 
 class LogLine(BaseModel):
@@ -47,9 +51,11 @@ def get_log(
     module: Module,
     lines: Annotated[int, Query(ge=1, le=LINES_MAX)] = 300,
     detail: Shown = Detail.EVENTS,
+    language: Spoken = Language.EN,
 ) -> list[LogLine]:
     """The last lines, oldest first."""
-    return [shown(line) for line in history.log_lines(gateway.settings, module, count=lines, detail=detail)]
+    told = history.log_lines(gateway.settings, module, count=lines, detail=detail, language=language)
+    return [shown(line) for line in told]
 
 
 @router.get("/modules/{module}/log/follow")
@@ -58,10 +64,11 @@ async def follow_log(
     module: Module,
     lines: Annotated[int, Query(ge=0, le=LINES_MAX)] = 0,
     detail: Shown = Detail.EVENTS,
+    language: Spoken = Language.EN,
 ) -> StreamingResponse:
     """The last lines, then those that come, one JSON object a line of text, until the reader leaves."""
     module_place(gateway.settings, module)
-    return StreamingResponse(_follow(gateway, module, lines, detail), media_type="application/x-ndjson")
+    return StreamingResponse(_follow(gateway, module, lines, detail, language), media_type="application/x-ndjson")
 
 
 @router.post("/modules/{module}/log")
@@ -83,19 +90,20 @@ def shown(line: Line) -> LogLine:
     return LogLine(wall_ns=line.wall_ns, component=line.component, level=line.level, text=line.text, line=str(line))
 
 
-async def _follow(gateway: Gateway, module: str, count: int, detail: Detail) -> AsyncIterator[str]:
+async def _follow(gateway: Gateway, module: str, count: int, detail: Detail, language: Language) -> AsyncIterator[str]:
     """What is heard while the past is read is told after it, once."""
     newest = gateway.hub.newest
     past: list[Line] = []
     if count:
-        past = await to_thread.run_sync(lambda: history.log_lines(gateway.settings, module, count=count, detail=detail))
+        read = partial(history.log_lines, gateway.settings, module, count=count, detail=detail, language=language)
+        past = await to_thread.run_sync(read)
     yield "\n"
     for line in past:
         yield shown(line).model_dump_json() + "\n"
     async for item in gateway.hub.follow(newest, whole=not newest and count > 0):
         if item is None or item.module != module:
             continue
-        fresh = line_of(item.envelope) if item.envelope is not None else item.line
+        fresh = line_of(item.envelope, language) if item.envelope is not None else item.line
         if fresh is not None and detail.shows(fresh.level) and not _is_told(fresh, past):
             yield shown(fresh).model_dump_json() + "\n"
 

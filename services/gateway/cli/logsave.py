@@ -7,8 +7,17 @@ from typing import Annotated
 
 import typer
 from holdfast.errors import EnvironmentFaultError
+from holdfast.support.sentences import Language
 
-from services.gateway.cli.log import LINES_MAX, AllOption, CountOption, InformationOption, detail_of, past
+from services.gateway.cli.log import (
+    LINES_MAX,
+    AllOption,
+    CountOption,
+    InformationOption,
+    LanguageOption,
+    detail_of,
+    past,
+)
 from services.gateway.cli.options import JsonOption, ModuleOption, show
 
 
@@ -18,6 +27,7 @@ def run(
     count: CountOption = LINES_MAX,
     information: InformationOption = False,
     everything: AllOption = False,
+    language: LanguageOption = Language.EN,
     as_json: JsonOption = False,
 ) -> None:
     """Save a module's log into a file, one line each as `holdfast log` prints them.
@@ -26,9 +36,9 @@ def run(
 
     Example: holdfast logsave -m shop -A /tmp/shop.log
     """
-    found = past(module, count, detail_of(information=information, everything=everything))
+    found = past(module, count, detail_of(information=information, everything=everything), language)
     try:
-        file.write_text("".join(f"{line['line']}\n" for line in found))
+        file.write_text("".join(f"{line['line']}\n" for line in found), encoding="utf-8")
     except OSError as error:
         raise EnvironmentFaultError(f"{file}: {error.strerror}", hint="a path that can be written") from error
     saved = {"module": module, "file": str(file), "lines": len(found)}

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from services.gateway.cli.log import AllOption, CountOption, InformationOption, detail_of, print_following
+from holdfast.support.sentences import Language
+
+from services.gateway.cli.log import (
+    AllOption,
+    CountOption,
+    InformationOption,
+    LanguageOption,
+    detail_of,
+    print_following,
+)
 from services.gateway.cli.options import JsonOption, ModuleOption
 
 
@@ -11,6 +20,7 @@ def run(
     count: CountOption = 300,
     information: InformationOption = False,
     everything: AllOption = False,
+    language: LanguageOption = Language.EN,
     as_json: JsonOption = False,
 ) -> None:
     """Print the last lines of a module's log and go on with new ones as they come, until interrupted.
@@ -19,4 +29,5 @@ def run(
 
     Example: holdfast logview -m shop -A
     """
-    print_following(module, count, detail_of(information=information, everything=everything), as_json=as_json)
+    detail = detail_of(information=information, everything=everything)
+    print_following(module, count, detail, language, as_json=as_json)

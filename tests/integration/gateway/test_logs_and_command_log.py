@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from holdfast.events.membership import PeerSuspected
+from holdfast.events.membership import PeerFound, PeerSuspected
 from holdfast.events.module import AddressesReported, ResourceReported
 from holdfast.ids import ModuleId
+from holdfast.journal.sql import SqlJournal
 from holdfast.testing.nats_server import NatsServer
 from holdfast.testing.services import NodePlace
 
@@ -48,15 +49,35 @@ def test_saved_log_holds_what_is_printed(gateway: RunningGateway, tmp_path: Path
 def test_followed_log_tells_the_past_and_goes_on(gateway: RunningGateway) -> None:
     gateway.shell.run("printe", "-m", "shop", "before")
     environment = {**os.environ, **gateway.shell.place.environment, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "services.gateway.cli", "logview", "-m", "shop", "-A"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as viewer:
+    command = [sys.executable, "-m", "services.gateway.cli", "logview", "-m", "shop", "-A", "-l", "fr"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, encoding="utf-8") as viewer:
         assert viewer.stdout is not None
         try:
             assert viewer.stdout.readline().endswith("before\n")
             publish(gateway, PeerSuspected(silent_ms=300.0))
-            assert viewer.stdout.readline().endswith("| statemachine | D | Remote node has been silent for 300 ms\n")
+            line = viewer.stdout.readline()
+            assert line.endswith("| statemachine | D | Le nœud distant est silencieux depuis 300 ms\n")
         finally:
             viewer.terminate()
+
+
+def test_log_is_told_in_the_language_that_is_asked_for(gateway: RunningGateway, tmp_path: Path) -> None:
+    gateway.shell.run("printe", "-m", "shop", "said by a script")
+    path = gateway.shell.place.settings.module_dir(SHOP) / "journal.db"
+    journal = SqlJournal(path)
+    journal.append(gateway.listener.context.envelope(SHOP, PeerFound(incarnation=1)), decision="", durable=True)
+    journal.close()
+    for language, sentence in (
+        ("en", "Remote node is heard"),
+        ("fr", "Le nœud distant est entendu"),
+    ):
+        told = gateway.shell.run("log", "-m", "shop", "-l", language)
+        assert f"| E | {sentence}\n" in told
+        assert "said by a script" in told
+    file = tmp_path / "shop.log"
+    gateway.shell.run("logsave", "-m", "shop", "-l", "ja", str(file))
+    assert "リモートノード" in file.read_text(encoding="utf-8")
+    gateway.shell.run("log", "-m", "shop", "-l", "de", code=2)
 
 
 def test_what_changes_something_is_in_the_command_log(gateway: RunningGateway) -> None:
