@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter
 from holdfast.errors import HoldfastError, RefusedError, UnavailableError
+from holdfast.events.state import Role
 from pydantic import BaseModel, Field
 
 from services.gateway.api.modules import updated
-from services.gateway.files.cluster import ClusterInfo, apply_cluster, cluster_info
+from services.gateway.files.cluster import (
+    ClusterInfo,
+    apply_cluster,
+    cluster_info,
+    lock_cluster,
+    remove_cluster,
+    renew_key,
+)
 from services.gateway.files.modules import names
 from services.gateway.parts import Gateway, GatewayHere
 
@@ -38,6 +47,39 @@ async def put_cluster(gateway: GatewayHere, body: ClusterText) -> ClusterInfo:
     info = await to_thread.run_sync(lambda: apply_cluster(gateway.settings, body.xml.encode(), key=key, node=body.node))
     said = [await _taken(gateway, module) for module in configured(gateway)]
     return replace(info, warnings=(*info.warnings, *(text for text in said if text)))
+
+
+class Lock(BaseModel):
+    """Is the cluster's configuration to stay as it is."""
+
+    locked: bool
+
+
+@router.put("/cluster/lock")
+async def put_lock(gateway: GatewayHere, body: Lock) -> ClusterInfo:
+    """Lock the cluster's configuration on this node, or unlock it."""
+    return await to_thread.run_sync(lock_cluster, gateway.settings, body.locked)
+
+
+@router.post("/cluster/key")
+async def post_key(gateway: GatewayHere) -> ClusterInfo:
+    """Make a new key; refused while a module of this node runs, since nodes with different keys ignore each other."""
+    running = [state["module"] for state in (await gateway.machine.ask("state", {}))["modules"] if is_running(state)]
+    if running:
+        raise RefusedError(f"modules run: {', '.join(running)}", hint="stop them on all nodes first")
+    info = await to_thread.run_sync(renew_key, gateway.settings)
+    said = [await _taken(gateway, module) for module in configured(gateway)]
+    return replace(info, warnings=(*info.warnings, *(text for text in said if text)))
+
+
+@router.delete("/cluster")
+async def delete_cluster(gateway: GatewayHere) -> None:
+    """Forget the cluster; refused while a module is configured."""
+    await to_thread.run_sync(remove_cluster, gateway.settings)
+
+
+def is_running(state: dict[str, Any]) -> bool:
+    return bool(state["role"] != Role.STOP)
 
 
 async def _taken(gateway: Gateway, module: str) -> str:

@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.command()
 def config(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A cluster.xml.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A cluster.xml; or one of the words lock and unlock.")],
     key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="The key that all nodes share.")] = None,
     node: Annotated[str, typer.Option("--node", metavar="NAME", help="Which of the nodes this one is.")] = "",
     as_json: JsonOption = False,
@@ -28,6 +28,9 @@ def config(
 
     Example: holdfast cluster config cluster.xml --key cluster.key
     """
+    if str(file) in ("lock", "unlock"):
+        _lock(str(file) == "lock", as_json=as_json)
+        return
     text, key_text = _read(file), _read(key) if key else None
     if node_is_running():
         body = {"xml": text.decode(errors="replace"), "key": key_text.decode() if key_text else "", "node": node}
@@ -57,6 +60,59 @@ def confinfo(as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def lock(as_json: JsonOption = False) -> None:
+    """Let nobody change the cluster's configuration and key on this node (also: holdfast cluster config lock).
+
+    Example: holdfast cluster lock
+    """
+    _lock(True, as_json=as_json)
+
+
+@app.command()
+def unlock(as_json: JsonOption = False) -> None:
+    """Let the cluster's configuration be changed again (also: holdfast cluster config unlock).
+
+    Example: holdfast cluster unlock
+    """
+    _lock(False, as_json=as_json)
+
+
+@app.command()
+def genkey(as_json: JsonOption = False) -> None:
+    """Make a new key for the cluster on this node; no module of it may run.
+
+    Nodes with different keys do not hear each other: give the other nodes the same file, with cluster config --key,
+    before a module is started anywhere.
+
+    Example: holdfast cluster genkey
+    """
+    if node_is_running():
+        info = call("POST", "cluster/key")
+    else:
+        from services.gateway.files.cluster import renew_key
+
+        info = asdict(renew_key(load_settings()))
+    for warning in info["warnings"]:
+        typer.echo(f"warning: {warning}", err=True)
+    show(info, as_json=as_json, text=f"{load_settings().key_file}: a new key; the other nodes need it, too")
+
+
+@app.command()
+def deconfig(as_json: JsonOption = False) -> None:
+    """Take this node out of its cluster: configuration and key are removed; no module may be configured.
+
+    Example: holdfast cluster deconfig
+    """
+    if node_is_running():
+        call("DELETE", "cluster")
+    else:
+        from services.gateway.files.cluster import remove_cluster
+
+        remove_cluster(load_settings())
+    show({"removed": True}, as_json=as_json, text="this node is in no cluster any more")
+
+
+@app.command()
 def state(as_json: JsonOption = False) -> None:
     """Print every module of this node with its id, mode, and the signature of its configuration.
 
@@ -70,6 +126,16 @@ def state(as_json: JsonOption = False) -> None:
         for m in modules
     ]
     show(modules, as_json=as_json, text=table([head, *rows]))
+
+
+def _lock(locked: bool, *, as_json: bool) -> None:
+    if node_is_running():
+        info = call("PUT", "cluster/lock", {"locked": locked})
+    else:
+        from services.gateway.files.cluster import lock_cluster
+
+        info = asdict(lock_cluster(load_settings(), locked))
+    show(info, as_json=as_json, text=_text(info))
 
 
 def _read(file: Path) -> bytes:
@@ -86,6 +152,7 @@ def _text(info: Json) -> str:
         ("signature", info["signature"]),
         ("applied", info["applied_at"]),
         ("key", "present" if info["key"] else "missing"),
+        ("locked", "yes" if info["locked"] else "no"),
         ("nodes", ", ".join(info["nodes"])),
         ("lans", ", ".join(info["lans"])),
     ]

@@ -14,12 +14,15 @@ from pathlib import Path
 from holdfast.config.model import ClusterConfig
 from holdfast.config.names import CACHE_FILE, cache_text, cluster_names, look_up_all
 from holdfast.config.parse import parse_cluster
-from holdfast.errors import ConfigError, NotFoundError, OperatorError
-from holdfast.ids import NodeId
+from holdfast.errors import ConfigError, NotFoundError, OperatorError, RefusedError
+from holdfast.ids import ModuleId, NodeId
 from holdfast.settings import NodeSettings
 
-from services.gateway.files.durable import disk, write_file
+from services.gateway.files.durable import disk, sync_directory, write_file
+from services.gateway.files.modules import names
 
+LOCK_FILE = "cluster.lock"
+"""Is there while nobody may change the cluster's configuration on this node."""
 KEY_BYTES = 32
 """256 bits, for keyed hashing of beats."""
 KEY_BYTES_MAX = 4096
@@ -28,7 +31,8 @@ _KEY = re.compile(rb"[0-9a-fA-F]{32,4096}\s*\Z")
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterInfo:
-    """What `cluster confinfo` says. applied_at: UTC, ISO 8601. key: does this node have one."""
+    """What `cluster confinfo` says. applied_at: UTC, ISO 8601. key: does this node have one.
+    locked: it is to stay as it is."""
 
     node: str
     signature: str
@@ -37,6 +41,7 @@ class ClusterInfo:
     nodes: tuple[str, ...]
     lans: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    locked: bool = False
 
 
 def apply_cluster(settings: NodeSettings, text: bytes, *, key: bytes | None = None, node: str = "") -> ClusterInfo:
@@ -46,6 +51,7 @@ def apply_cluster(settings: NodeSettings, text: bytes, *, key: bytes | None = No
     cluster; without it node.toml, the host's name, or the node whose address this machine has. Raises ConfigError or
     OperatorError, and then nothing has changed. Host names are looked up now, and what they mean is kept.
     """
+    _check_unlocked(settings)
     cluster = parse_cluster(text, "cluster.xml")
     addresses = look_up_all(cluster_names(cluster))
     name = _own_name(settings, cluster, node)
@@ -79,7 +85,53 @@ def cluster_info(settings: NodeSettings) -> ClusterInfo:
         nodes=cluster.nodes,
         lans=tuple(lan.name for lan in cluster.lans),
         warnings=cluster.warnings,
+        locked=(settings.config_dir / LOCK_FILE).exists(),
     )
+
+
+def lock_cluster(settings: NodeSettings, locked: bool) -> ClusterInfo:
+    """Let nobody change the cluster's configuration and key on this node, or let them again."""
+    read_cluster(settings)
+    file = settings.config_dir / LOCK_FILE
+    with disk(file):
+        if locked:
+            write_file(file, b"")
+        else:
+            file.unlink(missing_ok=True)
+            sync_directory(file.parent)
+    return cluster_info(settings)
+
+
+def renew_key(settings: NodeSettings) -> ClusterInfo:
+    """Make a new key. Until all nodes have it they do not hear each other, so no module may run."""
+    read_cluster(settings)
+    _check_unlocked(settings)
+    with disk(settings.key_file):
+        write_file(settings.key_file, _fresh_key(), 0o600)
+    return cluster_info(settings)
+
+
+def remove_cluster(settings: NodeSettings) -> None:
+    """Forget the cluster: its configuration, what its names mean, and its key. The node keeps its name.
+
+    Raises RefusedError while a module is configured, which could not run without.
+    """
+    read_cluster(settings)
+    _check_unlocked(settings)
+    configured = [name for name in names(settings) if (settings.module_dir(ModuleId(name)) / "active").exists()]
+    if configured:
+        raise RefusedError(
+            f"modules are configured: {', '.join(configured)}", hint="holdfast deconfig -m AM for each of them"
+        )
+    with disk(settings.config_dir):
+        for file in (settings.cluster_file, settings.config_dir / CACHE_FILE, settings.key_file):
+            file.unlink(missing_ok=True)
+        sync_directory(settings.config_dir)
+
+
+def _check_unlocked(settings: NodeSettings) -> None:
+    if (settings.config_dir / LOCK_FILE).exists():
+        raise RefusedError("the cluster's configuration is locked", hint="holdfast cluster unlock")
 
 
 def _read(path: Path) -> bytes:
@@ -130,10 +182,14 @@ def _is_here(cluster: ClusterConfig, node: NodeId) -> bool:
     return False
 
 
+def _fresh_key() -> bytes:
+    return f"{secrets.token_hex(KEY_BYTES)}\n".encode()
+
+
 def _key_text(settings: NodeSettings, key: bytes | None) -> bytes | None:
     """The key to write, None when the present one stays."""
     if key is None:
-        return None if settings.key_file.exists() else f"{secrets.token_hex(KEY_BYTES)}\n".encode()
+        return None if settings.key_file.exists() else _fresh_key()
     if len(key) > KEY_BYTES_MAX or not _KEY.match(key):
         raise OperatorError("the key file does not hold a key", hint="one line of at least 32 hexadecimal digits")
     return key.strip().lower() + b"\n"

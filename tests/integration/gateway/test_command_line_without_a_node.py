@@ -43,6 +43,30 @@ def test_key_is_shared_through_a_file(shell: Shell) -> None:
     assert json.loads(shell.run("cluster", "confinfo", "--json"))["key"] is True
 
 
+def test_locked_cluster_is_not_changed(shell: Shell) -> None:
+    shell.configured()
+    file = shell.place.root / "cluster.xml"
+    key = (shell.place.config_dir / "cluster.key").read_text()
+    assert json.loads(shell.run("cluster", "config", "lock", "--json"))["locked"] is True
+    for words in (("config", str(file)), ("genkey",), ("deconfig",)):
+        assert "the cluster's configuration is locked" in shell.run("cluster", *words, code=4)
+    shell.run("cluster", "unlock")
+    shell.run("cluster", "config", str(file))
+    shell.run("cluster", "genkey")
+    assert (shell.place.config_dir / "cluster.key").read_text() not in ("", key)
+    assert (shell.place.config_dir / "cluster.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_cluster_is_taken_away_once_no_module_needs_it(shell: Shell) -> None:
+    shell.configured()
+    assert "modules are configured: shop" in shell.run("cluster", "deconfig", code=4)
+    shell.run("deconfig", "-m", "shop")
+    shell.run("cluster", "deconfig")
+    left = {path.name for path in shell.place.config_dir.iterdir()}
+    assert left.isdisjoint({"cluster.xml", "cluster.key", "cluster_names.json"})
+    assert "no cluster configuration" in shell.run("cluster", "deconfig", code=5)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -128,6 +128,19 @@ def test_ids_ports_and_uninstalling_through_the_gateway(gateway: RunningGateway)
     assert [verb for verb, _request in gateway.machine.requests if verb == "remove"] == ["remove"]
 
 
+def test_key_is_made_anew_only_while_no_module_runs(gateway: RunningGateway) -> None:
+    key = gateway.shell.place.config_dir / "cluster.key"
+    before = key.read_text()
+    gateway.machine.modules["shop"] = state_of("shop", "PRIM", "Ready")
+    assert "modules run: shop" in gateway.shell.run("cluster", "genkey", code=4)
+    assert key.read_text() == before
+    gateway.machine.modules["shop"] = state_of("shop", "STOP", "NotReady")
+    gateway.shell.run("cluster", "genkey")
+    assert key.read_text() != before
+    gateway.shell.run("cluster", "lock")
+    assert "is locked" in gateway.shell.run("cluster", "deconfig", code=4)
+
+
 def test_uninstalling_runs_deconfig_and_keeps_a_package(shell: Shell) -> None:
     shell.configured()
     package = shell.package(deconfig="echo undone", start_prim="true")
