@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 run_packages=(ca-certificates nftables iproute2 util-linux e2fsprogs procps attr acl libfaketime postgresql postgresql-contrib)
-test_packages=(mariadb-server nginx apache2)
+test_packages=(mariadb-server nginx apache2 dbus-daemon)
 bench_packages=(fio glusterfs-server keepalived corosync pacemaker pacemaker-cli-utils resource-agents)
 want=("${run_packages[@]}" "${test_packages[@]}")
 if [ "${1:-run}" = bench ]; then want+=("${bench_packages[@]}"); fi

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from holdfast.config.regex import compile_posix
 from holdfast.events.module import ProcessWatch
+from holdfast.systemd.unit import unit_name
 
 COMMAND_CHARS_MAX = 15
 """The kernel cuts command names (TASK_COMM_LEN, linux/sched.h, less the ending zero)."""
@@ -45,7 +46,7 @@ def has_unit(watch: ProcessWatch, cgroups: str) -> bool:
     """Is the process in the control group of the watched systemd unit (proc_pid_cgroup, cgroups(7))."""
     if not watch.unit:
         return True
-    unit = watch.name if "." in watch.name else f"{watch.name}.service"
+    unit = unit_name(watch.name)
     return any(unit in line.rpartition(":")[2].split("/") for line in cgroups.splitlines())
 
 
@@ -54,3 +55,8 @@ def is_right(watch: ProcessWatch, count: int) -> bool:
     enough = watch.at_least < 0 or count >= watch.at_least
     not_too_many = watch.at_most < 0 or count <= watch.at_most
     return enough and not_too_many
+
+
+def needs_a_count(watch: ProcessWatch) -> bool:
+    """Does a watch of a unit ask for more than that the unit runs, or does not."""
+    return watch.at_least > 1 or watch.at_most > 0 or bool(watch.argument_regex)

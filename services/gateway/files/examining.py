@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from holdfast.config.parse import examine_module, parse_module
 from holdfast.config.problem import Problem, Report, config_error
 from holdfast.errors import ConfigError, HoldfastError
 from holdfast.settings import NodeSettings
+from holdfast.systemd.manager import unknown_units
 
 from services.gateway.files.cluster import read_cluster
 from services.gateway.files.durable import disk
@@ -48,7 +50,10 @@ class Examined:
 
 
 def examine(settings: NodeSettings, module: str) -> Examined:
-    """Look at a module's edited configuration and all that it must fit; nothing is changed."""
+    """Look at a module's edited configuration and all that it must fit; nothing is changed.
+
+    Not to be called in an event loop: systemd is asked in one of its own.
+    """
     place = module_place(settings, module)
     source = str(place / EDITED)
     report = Report(source=source)
@@ -64,6 +69,7 @@ def examine(settings: NodeSettings, module: str) -> Examined:
         scripts=frozenset(str(entry.path.relative_to("bin")) for entry in scripts if not entry.is_directory),
         cluster=read_cluster(settings),
         runtime_files=_runtime_files(config),
+        unknown_units=_unknown_units(config),
         others=_edited_others(settings, module),
     )
     report.warnings.extend(lint(subject))
@@ -113,6 +119,11 @@ def _problems(error: ConfigError, source: str) -> tuple[Problem, ...]:
 def _runtime_files(config: ModuleConfig) -> Mapping[str, tuple[str, ...]]:
     directories = config.replication.directories if config.replication is not None else ()
     return {directory.path: find_runtime_files(directory.path) for directory in directories}
+
+
+def _unknown_units(config: ModuleConfig) -> frozenset[str]:
+    watched = [process.name for process in config.processes if process.unit]
+    return asyncio.run(unknown_units(watched)) if watched else frozenset()
 
 
 def edited_text(place: Path) -> bytes:

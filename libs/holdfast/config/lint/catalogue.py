@@ -14,6 +14,7 @@ from holdfast.config.lint import (
     other_modules,
     runtime_files,
     timeouts,
+    unknown_units,
     witness,
 )
 from holdfast.config.lint.doubt import Doubt, Subject
@@ -30,6 +31,7 @@ CHECKS: Mapping[str, Callable[[Subject], Iterable[Doubt]]] = MappingProxyType(
         "idle-scripts": idle_scripts.doubts,
         "loop-protection": loop_protection.doubts,
         "acknowledgement": acknowledgement.doubts,
+        "unknown-units": unknown_units.doubts,
     }
 )
 """The name stands in brackets in each warning."""

@@ -14,13 +14,15 @@ class Subject:
     """A valid configuration with what stands around it.
 
     scripts: file names in the module's bin. runtime_files: for each replicated directory the sockets and pid files that
-    were found in it, relative to it. others: modules of this node, by name, as they are edited now.
+    were found in it, relative to it. unknown_units: names of units that the running systemd does not know. others:
+    modules of this node, by name, as they are edited now.
     """
 
     config: ModuleConfig
     scripts: frozenset[str] = frozenset()
     cluster: ClusterConfig | None = None
     runtime_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unknown_units: frozenset[str] = frozenset()
     others: Mapping[str, ModuleConfig] = field(default_factory=dict)
 
     def own_addresses(self) -> frozenset[str]:

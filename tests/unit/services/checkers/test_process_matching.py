@@ -6,7 +6,7 @@ import pytest
 from holdfast.events.module import ProcessWatch
 
 from services.checkers.process.matching import has_arguments, has_command, has_unit, is_right
-from services.checkers.process.service import pause_s
+from services.checkers.process.watching import pause_s
 
 
 @pytest.mark.parametrize(

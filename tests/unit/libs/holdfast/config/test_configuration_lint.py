@@ -81,6 +81,10 @@ DOUBTFUL = [
     ("witness", Subject(config=module(witness('arg="10.0.0.254 router2"')), scripts=SCRIPTS, cluster=CLUSTER)),
     ("witness", Subject(config=module(witness('lease="10.0.1.2:4805"')), scripts=SCRIPTS, cluster=CLUSTER)),
     ("runtime-files", Subject(config=module(rfs(DATA)), scripts=SCRIPTS, runtime_files=PID)),
+    (
+        "unknown-units",
+        Subject(config=module(errd('class="prim" service="yes"')), scripts=SCRIPTS, unknown_units=frozenset({"shopd"})),
+    ),
     ("timeouts", Subject(config=module(heart=SLOW_LAN), scripts=SCRIPTS)),
     ("timeouts", Subject(config=module(tcp("", 'addr="::1" port="80" interval="2s" timeout="9s"')), scripts=SCRIPTS)),
     ("timeouts", Subject(config=module(vip("10.0.0.9", 'arpreroute="on" arpelapse="30s"')), scripts=SCRIPTS)),
@@ -134,6 +138,7 @@ HARMLESS = [
     Subject(config=module('<failover period="5000" handle_time="15000"/>'), scripts=SCRIPTS),
     Subject(config=module('<failover handle_time="3s"/>'), scripts=SCRIPTS),
     Subject(config=module(errd('class="both" service="yes"')), scripts=SCRIPTS),
+    Subject(config=module(errd('class="prim" service="yes"')), scripts=SCRIPTS, unknown_units=frozenset({"mail"})),
     Subject(config=module(errd('class="both" action="mend.sh"')), scripts=SCRIPTS),
     Subject(config=module(vip("10.0.0.9", 'arpreroute="on"')), scripts=SCRIPTS),
 ]
