@@ -68,6 +68,7 @@ class Units:
         self._followed: list[Followed] = []
         self._due = asyncio.Event()
         self._owner = ""
+        self._owner_changes = 0
         self._answered: bool | None = None
         self.received = 0
         """Messages that the present connection has brought."""
@@ -106,9 +107,10 @@ class Units:
         rules: set[str] = set()
         try:
             await _match(bus, rules, manager.owner_rule())
-            self._owner = await manager.manager_owner(bus)
             subscribed = ""
             while self._followed:
+                if not self._owner:
+                    await self._ask_owner(bus)
                 if self._owner and subscribed != self._owner:
                     subscribed = self._owner
                     await _match(bus, rules, manager.manager_rule())
@@ -123,6 +125,13 @@ class Units:
         finally:
             self._owner = ""
             await bus.close()
+
+    async def _ask_owner(self, bus: BusConnection) -> None:
+        """Who is systemd. A change that is told while the answer is on its way is newer than the answer."""
+        changes = self._owner_changes
+        owner = await manager.manager_owner(bus)
+        if changes == self._owner_changes:
+            self._owner = owner
 
     async def _until_due(self, bus: BusConnection) -> None:
         """Until something is to be asked; the next unit is after a beat."""
@@ -157,6 +166,7 @@ class Units:
             case Signal(sender=sender, member="NameOwnerChanged", body=(str(), str(), str() as owner)):
                 if sender == BUS_NAME:
                     self._owner = owner
+                    self._owner_changes += 1
                     self._due.set()
             case Signal(sender=sender) if not sender or sender != self._owner:
                 # Anybody may send a signal to one connection; only systemd is believed.
