@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from types import TracebackType
 
 from services.checkers.process.matching import Seen
@@ -27,9 +28,12 @@ class Held:
     def __len__(self) -> int:
         return len(self._descriptors)
 
-    def hold(self, found: list[Seen], count_max: int) -> None:
-        """Hold the first `count_max` of these and release all others."""
-        wanted = found[:count_max]
+    def __contains__(self, seen: Seen) -> bool:
+        return seen in self._descriptors
+
+    def hold(self, found: Sequence[Seen], count_max: int) -> None:
+        """Hold `count_max` of these, those that are held already before others, and release all others."""
+        wanted = sorted(found, key=lambda seen: seen not in self)[:count_max]
         for seen in [held for held in self._descriptors if held not in wanted]:
             self._release(seen)
         for seen in wanted:

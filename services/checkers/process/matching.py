@@ -20,7 +20,6 @@ class Seen:
 
     pid: int
     command: str
-    started_at_ticks: int
 
 
 @lru_cache(maxsize=256)
@@ -37,9 +36,11 @@ def has_command(watch: ProcessWatch, command: str) -> bool:
     return command == watch.name[:COMMAND_CHARS_MAX]
 
 
-def has_arguments(watch: ProcessWatch, arguments: str) -> bool:
-    """Does the argument list fit, executable included, joined with spaces."""
-    return not watch.argument_regex or _pattern(watch.argument_regex).search(arguments) is not None
+def has_arguments(watch: ProcessWatch, arguments: str | None) -> bool:
+    """Does the argument list fit, executable included, joined with spaces; None is not known and does not fit."""
+    if not watch.argument_regex:
+        return True
+    return arguments is not None and _pattern(watch.argument_regex).search(arguments) is not None
 
 
 def has_unit(watch: ProcessWatch, cgroups: str) -> bool:

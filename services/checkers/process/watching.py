@@ -19,7 +19,7 @@ from holdfast.systemd.unit import UnitState, unit_name
 from services.checkers.core import Health, Look, Policy, Value, judge
 from services.checkers.process.held import Held
 from services.checkers.process.matching import is_right, needs_a_count
-from services.checkers.process.table import ProcessTable
+from services.checkers.process.table import Found, ProcessTable
 from services.checkers.process.units import Followed, Units
 from services.checkers.service import Say
 
@@ -60,12 +60,10 @@ async def watch_processes(watch: ProcessWatch, say: Say, table: ProcessTable) ->
     with Held(news) as held:
         while True:
             news.clear()
-            began_at = time.monotonic()
-            look = _look_for(watch, table, held)
-            look_s = time.monotonic() - began_at
-            health = _judged(health, look)
+            found = await table.find(watch)
+            health = _judged(health, _look_for(watch, found, held, is_new=health.value == Value.INIT))
             await say(health.value)
-            await _until(news, lambda: _are_too_few(watch, held), _pause_s(watch, health, look_s))
+            await _until(news, partial(_are_too_few, watch, held), _pause_s(watch, health, found.cost_s))
 
 
 async def watch_unit(watch: ProcessWatch, say: Say, table: ProcessTable, units: Units) -> None:
@@ -77,21 +75,22 @@ async def watch_unit(watch: ProcessWatch, say: Say, table: ProcessTable, units: 
         await unit.asked.wait()
         while True:
             news.clear()
-            began_at = time.monotonic()
-            look = _look_at_unit(watch, unit, table, held, is_new=health.value == Value.INIT)
-            look_s = time.monotonic() - began_at
-            if look is not None:
-                health = _judged(health, look)
-            await say(health.value)
             is_time = partial(_is_time, watch, held, unit, unit.state)
-            await _until(news, is_time, _pause_s(watch, health, look_s))
+            found = await table.find(watch) if _needs_the_table(watch, unit) else Found(meant=())
+            health = _judged(health, _look_at_unit(watch, unit, found, held, is_new=health.value == Value.INIT))
+            await say(health.value)
+            await _until(news, is_time, _pause_s(watch, health, found.cost_s))
 
 
 def _is_time(watch: ProcessWatch, held: Held, unit: Followed, seen: UnitState | None) -> bool:
     return unit.state != seen or unit.has_ended or _are_too_few(watch, held)
 
 
-def _look_at_unit(watch: ProcessWatch, unit: Followed, table: ProcessTable, held: Held, *, is_new: bool) -> Look | None:
+def _needs_the_table(watch: ProcessWatch, unit: Followed) -> bool:
+    return unit.state is None or (unit.state.is_running and needs_a_count(watch))
+
+
+def _look_at_unit(watch: ProcessWatch, unit: Followed, found: Found, held: Held, *, is_new: bool) -> Look | None:
     """None when nothing can be said now, and what was said before still holds."""
     if unit.take_end() and watch.at_least > 0:
         # It may run again already: the next look will tell, at once.
@@ -101,27 +100,36 @@ def _look_at_unit(watch: ProcessWatch, unit: Followed, table: ProcessTable, held
     if state is None:
         if unit.last is not None and unit.last.has_no_processes:
             return None
-        return _look_for(watch, table, held)
+        return _look_for(watch, found, held, is_new=is_new)
     if is_new and state.is_starting:
         return None
     if state.is_running and needs_a_count(watch):
-        return _look_for(watch, table, held)
+        return _look_for(watch, found, held, is_new=is_new)
     held.hold([], 0)
     return _as_look(is_right(watch, int(state.is_running)))
 
 
-def _look_for(watch: ProcessWatch, table: ProcessTable, held: Held) -> Look:
-    """Find the processes and hold them."""
-    found = table.find(watch)
-    held.hold(found, held_max(watch))
-    return _as_look(is_right(watch, len(found)))
+def _look_for(watch: ProcessWatch, found: Found, held: Held, *, is_new: bool) -> Look | None:
+    """Hold what was found, and judge by how many there are.
+
+    A process that hangs, so that it does not show its arguments, is still there if it was there before. Another one
+    counts for nothing, but as long as nothing is known of the resource it is not said to be down for the lack of it.
+    """
+    there = [*found.meant, *(seen for seen in found.unread if seen in held)]
+    unsure = len(found.meant) + len(found.unread) - len(there)
+    held.hold(there, held_max(watch))
+    if is_new and any(is_right(watch, len(there) + more) for more in range(1, unsure + 1)):
+        return None
+    return _as_look(is_right(watch, len(there)))
 
 
 def _as_look(right: bool) -> Look:
     return Look.PASSED if right else Look.PROVED_DOWN
 
 
-def _judged(health: Health, look: Look) -> Health:
+def _judged(health: Health, look: Look | None) -> Health:
+    if look is None:
+        return health
     return judge(health, look, time.monotonic_ns() // 1_000_000, POLICY)
 
 
