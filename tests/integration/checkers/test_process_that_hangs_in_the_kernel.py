@@ -75,10 +75,11 @@ def test_checker_sees_all_other_processes_and_that_the_hanging_one_is_there(
     place: NodePlace, nats_server: NatsServer, hanging: str
 ) -> None:
     service = ServiceProcess(place, "services.checkers.process")
+    seconds = f"987.{os.getpid()}"
     watches = (
         ProcessWatch(name=hanging),
-        ProcessWatch(name="sleeps", name_regex="^sleep$", argument_regex="^sleep 987$"),
-        ProcessWatch(name="any", name_regex=".", argument_regex="^sleep 987$"),
+        ProcessWatch(name="sleeps", name_regex="^sleep$", argument_regex=f"^sleep {seconds}$"),
+        ProcessWatch(name="any", name_regex=".", argument_regex=f"^sleep {seconds}$"),
         ProcessWatch(name="nosuch", name_regex=".", argument_regex="^no such program$"),
     )
 
@@ -92,11 +93,13 @@ def test_checker_sees_all_other_processes_and_that_the_hanging_one_is_there(
             async def reported(resource: str, value: str) -> None:
                 await listener.wait_for(ResourceReported, lambda f: (f.resource, f.value) == (resource, value))
 
-            sleeping = await asyncio.create_subprocess_exec("sleep", "987")
-            for resource in (f"proc.{hanging}", "proc.sleeps", "proc.any"):
-                await reported(resource, "up")
-            sleeping.kill()
-            await sleeping.wait()
+            sleeping = await asyncio.create_subprocess_exec("sleep", seconds)
+            try:
+                for resource in (f"proc.{hanging}", "proc.sleeps", "proc.any"):
+                    await reported(resource, "up")
+            finally:
+                sleeping.kill()
+                await sleeping.wait()
             for resource in ("proc.sleeps", "proc.any", "proc.nosuch"):
                 await reported(resource, "down")
         finally:
