@@ -72,6 +72,7 @@ COMMANDS: dict[str, str] = {
     "healthcheck": "Examine this node",
     "dump": "Write down everything about a module on this node",
     "snapshot": "The last dumps and configurations in one zip",
+    "firewallcfg": "Firewall rules for this node's ports",
     "clean": "Take away a module's logs or history",
     "notification": "Mails about what happens to modules",
     "completion": "Completion of commands in a shell",

@@ -26,15 +26,16 @@ class PortUse:
 def ports_of_module(settings: NodeSettings, module: str) -> list[PortUse]:
     """Those of an installed module by its configuration in force, else by the edited one."""
     place = module_place(settings, module)
-    return [*_node_ports(settings), *_module_ports(described(settings, module).id, _configuration(place))]
+    return [*ports_of_node(settings), *_module_ports(described(settings, module).id, _configuration(place))]
 
 
 def ports_of_id(settings: NodeSettings, number: int) -> list[PortUse]:
     """Those that any module with this id could use."""
-    return [*_node_ports(settings), *_module_ports(number, None)]
+    return [*ports_of_node(settings), *_module_ports(number, None)]
 
 
-def _node_ports(settings: NodeSettings) -> list[PortUse]:
+def ports_of_node(settings: NodeSettings) -> list[PortUse]:
+    """Those that every node uses, whatever its modules."""
     return [
         PortUse(process="safeadmin", protocol="TCP", port=settings.lifeline_port),
         PortUse(process="webconsole", protocol="TCP", port=settings.http_port),
