@@ -26,7 +26,7 @@ def run(
     remove: Annotated[bool, typer.Option("--remove", help="Take the table away.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a firewall table: only the cluster's nodes reach the ports between nodes (lifeline, heartbeat, replication).
+    """Print a firewall table: only the cluster's nodes reach the ports between them (lifeline, beats, replication).
 
     It is called inet holdfast, holds the ports of all modules that this node has now, and lasts until the machine is
     booted; to keep it, put what is printed into the machine's nftables.conf. It opens nothing that another firewall
