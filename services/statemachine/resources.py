@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from holdfast.core import syncmark
 from holdfast.core.overview import holding_labels
 from holdfast.core.state import State
 from holdfast.events.replication import ResyncProgress
@@ -33,6 +34,8 @@ def resources_of(state: State, *, loop_since_s: int = 0) -> dict[str, tuple[str,
     if state.is_replicated:
         found["rfs.uptodate"] = ("up" if copy is Copy.UP_TO_DATE else "down", BY)
         found["rfs.degraded"] = ("up" if state.announcement.degraded else "down", BY)
+        if state.settings.sync_delta_ms:
+            found["rfs.synced"] = ("up" if syncmark.is_recent(state) else "down", BY)
         if report is not None:
             found["rfs.connected"] = ("up" if report.connected else "down", BY)
             found |= {f"rfs.{name}": (f"{value:g}", "rfs") for name, value in report.metrics.items()}

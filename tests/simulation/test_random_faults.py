@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from holdfast.events.module import WitnessKind
 from holdfast.testing.simulate import main, simulate
 from holdfast.testing.world import ViolationError
 
@@ -22,6 +23,22 @@ def test_nothing_promised_is_ever_missing_while_one_network_passes(first: int) -
     for seed in range(first, first + SEEDS_PER_TEST):
         outcome = simulate(seed, steps=40, split=False)
         assert outcome.excused == 0
+
+
+@pytest.mark.slow
+def test_with_syncdelta_only_what_was_promised_within_it_is_ever_missing() -> None:
+    gambles = 0
+    for seed in range(20_000, 20_030):
+        outcome = simulate(seed, steps=40, split=False, sync_delta_ms=4_000)
+        assert outcome.excused == 0
+        gambles += outcome.gambles
+    assert gambles > 0
+
+
+@pytest.mark.slow
+def test_with_syncdelta_and_a_lease_no_two_nodes_are_alone() -> None:
+    for seed in range(21_000, 21_020):
+        assert simulate(seed, steps=40, witness=WitnessKind.LEASE, sync_delta_ms=4_000).excused == 0
 
 
 @pytest.mark.slow

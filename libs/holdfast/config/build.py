@@ -206,6 +206,15 @@ def _virtual_addresses(service: Section) -> list[VirtualAddress]:
     return addresses
 
 
+SYNC_DELTA_S_NONE = 60
+"""A minute or less asks for nothing, as with the model."""
+
+
+def _sync_delta_s(section: Section) -> int:
+    span_s = section.seconds("syncdelta")
+    return span_s if span_s > SYNC_DELTA_S_NONE else 0
+
+
 def _replication(section: Section) -> ReplicationSettings:
     return ReplicationSettings(
         acknowledgement=Acknowledgement(section.text("async")),
@@ -218,6 +227,7 @@ def _replication(section: Section) -> ReplicationSettings:
         resync_timeout_s=section.seconds("reitimeout"),
         connections=section.integer("nbremconn"),
         scripts=section.flag("scripts"),
+        sync_delta_s=_sync_delta_s(section),
         directories=tuple(_directory(directory) for directory in section.all("replicated")),
         at=section.at,
     )

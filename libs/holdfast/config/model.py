@@ -289,6 +289,8 @@ class ReplicationSettings:
     """`nbremconn`"""
     scripts: bool
     """Call the `_rfs_*` scripts."""
+    sync_delta_s: int
+    """`syncdelta`; 0 for none."""
     directories: tuple[ReplicatedDirectory, ...]
     at: Position = field(default=NOWHERE, compare=False, repr=False)
 

@@ -45,6 +45,7 @@ def announced(state: State) -> State:
         renounced_session=state.renounced_session,
         handover_session=state.handover_session,
         request=request_of(state),
+        sync_mark_ms=record.offered_ms,
         degraded=is_degraded(state),
         configuration=state.settings.signature,
         resources=told_resources(state, state.settings.rules),

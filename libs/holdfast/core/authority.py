@@ -28,6 +28,8 @@ class AuthorityRecord:
 
     role: what the node last was where data is concerned: ALONE, PRIM or SECOND; STOP when it never was any.
     A primary that has handed over is recorded as SECOND. last_primary: it was primary when it was last stopped.
+    synced_ms: everything promised before this instant (Unix time in ms) is in this copy, 0 when nothing is known of it;
+    offered_ms: the other node may say so of its copy for an instant up to this one (`holdfast.core.syncmark`).
     """
 
     epoch: Epoch = NO_EPOCH
@@ -38,6 +40,8 @@ class AuthorityRecord:
     in_step_session: Session = NO_SESSION
     incarnation: int = 0
     last_primary: bool = False
+    synced_ms: int = 0
+    offered_ms: int = 0
 
     @property
     def generation(self) -> Generation:
@@ -93,8 +97,9 @@ def is_newer(said: Announcement | None, record: AuthorityRecord) -> bool:
 def who_wins(node: NodeId, record: AuthorityRecord, peer: NodeId, said: Announcement) -> Verdict:
     """Which copy is the one to keep: yes means this node's. Both nodes come to the same answer from the same facts.
 
-    In order: an up-to-date copy; the younger lineage; of two that diverged the one that did *not* take over; the one
-    that was primary; the higher epoch; the lower name.
+    In order: an up-to-date copy; the younger lineage; of two that diverged the one that has been alone for so long that
+    the other can no longer begin by its sync mark, then the one that did *not* take over; the one that was primary; the
+    higher epoch; the lower name.
     """
     own_good, peer_good = record.copy is Copy.UP_TO_DATE, said.copy is Copy.UP_TO_DATE
     if own_good != peer_good:
@@ -102,6 +107,9 @@ def who_wins(node: NodeId, record: AuthorityRecord, peer: NodeId, said: Announce
     lines = relation(record.lineage, said.lineage)
     if lines in (Relation.OWN_NEWER, Relation.PEER_NEWER):
         return _won(lines is Relation.OWN_NEWER, "{winner}'s copy descends from {loser}'s", node, peer)
+    if lines is Relation.DIVERGED and (record.offered_ms == 0) != (said.sync_mark_ms == 0):
+        own = record.offered_ms == 0
+        return _won(own, "the copies have diverged, and {loser} was alone only within syncdelta", node, peer)
     if lines is Relation.DIVERGED and record.took_over != said.took_over:
         return _won(not record.took_over, "the copies have diverged, and {loser} is the one that took over", node, peer)
     was_primary = (Role.ALONE, Role.PRIM)
@@ -180,16 +188,21 @@ def may_start_alone(
     peer_node: NodeId,
     replicated: bool,
     witness: Verdict = NO_WITNESS,
+    recent: bool = False,
 ) -> Verdict:
-    """May a node that starts act as primary without an operator's word? Only when nobody can have newer data."""
+    """May a node that starts act as primary without an operator's word? Only when nobody can have newer data.
+
+    recent: the other node is lost, and the operator accepts (`syncdelta`) what may be missing in so young a copy.
+    """
     said = peer.said
+    recent = recent and replicated and peer.is_lost
     if peer.presence == "unknown" or (peer.presence == "heard" and said is None):
         return Verdict(yes=False, reason=f"listening for {peer_node}")
     if record.copy is Copy.UNKNOWN:
         return Verdict(yes=False, reason="no copy has been chosen yet: use prim on the node that has the wanted data")
     if peer.is_primary:
         return Verdict(yes=False, reason=f"{peer_node} is primary")
-    if record.copy is not Copy.UP_TO_DATE:
+    if record.copy is not Copy.UP_TO_DATE and not (recent and record.copy is Copy.OUTDATED):
         return Verdict(yes=False, reason=f"this copy is {record.copy}, and no primary is reachable")
     if peer.is_heard and said is not None:
         if said.role is Role.SECOND:
@@ -197,18 +210,25 @@ def may_start_alone(
         winner = who_wins(node, record, peer_node, said)
         hint = "" if winner else f"; start {peer_node}, or use prim here"
         return Verdict(yes=winner.yes, reason=winner.reason + hint)
-    if is_newer(said, record) and replicated:
+    if replicated and is_newer(said, record):
         return Verdict(
             yes=False, reason=f"{peer_node} had newer data when it was last heard: start it, or use prim here"
         )
-    if record.in_step_session != NO_SESSION and replicated:
-        return Verdict(
-            yes=False,
-            reason=f"this node was in step with {peer_node}, which may have gone on alone: start it, or use prim here",
-        )
+    if replicated and not recent and (doubt := _unheard_data(record, peer_node)):
+        return Verdict(yes=False, reason=doubt)
     if not witness:
         return Verdict(yes=False, reason=f"{peer_node} is not there, but {witness.reason}")
-    return Verdict(yes=True, reason=f"{peer_node} is not there and cannot have newer data")
+    why = "the last synchronisation is younger than syncdelta" if recent else "cannot have newer data"
+    return Verdict(yes=True, reason=f"{peer_node} is not there and {why}")
+
+
+def _unheard_data(record: AuthorityRecord, peer_node: NodeId) -> str:
+    """Why a node may have newer data that nobody has heard of, with what an operator can do; empty when it cannot."""
+    if record.in_step_session != NO_SESSION:
+        return f"this node was in step with {peer_node}, which may have gone on alone: start it, or use prim here"
+    if record.offered_ms:
+        return f"{peer_node} may have gone on alone within syncdelta: start it, or use prim here"
+    return ""
 
 
 def may_begin_forced(record: AuthorityRecord, peer: Peer, *, peer_node: NodeId, force: bool) -> Verdict:
@@ -263,7 +283,7 @@ def alone(
 
 def in_step_primary(record: AuthorityRecord, session: Session) -> AuthorityRecord:
     """From here the primary's promises need the peer. Recorded before the secondary can count itself in step."""
-    return replace(record, role=Role.PRIM, in_step_session=session)
+    return replace(record, role=Role.PRIM, in_step_session=session, synced_ms=0, offered_ms=0)
 
 
 def in_step_secondary(record: AuthorityRecord, said: Announcement, session: Session) -> AuthorityRecord:
@@ -276,6 +296,8 @@ def in_step_secondary(record: AuthorityRecord, said: Announcement, session: Sess
         lineage=said.lineage,
         took_over=said.took_over,
         epoch=max(record.epoch, said.epoch),
+        synced_ms=0,
+        offered_ms=0,
     )
 
 
@@ -287,9 +309,13 @@ def joining(record: AuthorityRecord, said: Announcement, *, replicated: bool) ->
         copy=Copy.RESYNCING if replicated else record.copy,
         in_step_session=NO_SESSION,
         epoch=max(record.epoch, said.epoch),
+        synced_ms=0,
+        offered_ms=0,
     )
 
 
 def renounced(record: AuthorityRecord, copy: Copy) -> AuthorityRecord:
     """The secondary gives up its claim to be in step; `copy` says whether a resync is to follow at once."""
-    return replace(record, in_step_session=NO_SESSION, copy=copy if record.copy is Copy.UP_TO_DATE else record.copy)
+    after = replace(record, in_step_session=NO_SESSION, copy=copy if record.copy is Copy.UP_TO_DATE else record.copy)
+    # A resync mixes both copies: nothing can be said any more of what is in this one.
+    return replace(after, synced_ms=0) if after.copy is Copy.RESYNCING else after

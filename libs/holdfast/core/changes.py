@@ -87,6 +87,14 @@ def begins_alone(state: State) -> State:
     )
 
 
+def begins_alone_recently_synchronised(state: State) -> State:
+    """As `begins_alone`. Should the other node act after all, cut off, then this is the one that took over."""
+    begun = begins_alone(state)
+    if begun.authority.generation == state.authority.generation:
+        return begun
+    return replace(begun, authority=replace(begun.authority, took_over=True))
+
+
 def goes_on_alone(state: State) -> State:
     """PRIM to ALONE: the freeze ends. What is under way (restart, stop, swap) goes on."""
     return replace(begins_alone(state), wish=state.wish, leaving=state.leaving, addresses_wanted=state.addresses_wanted)

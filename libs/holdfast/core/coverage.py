@@ -72,7 +72,11 @@ UNMOVED: tuple[Unmoved, ...] = (
     _unmoved(Trigger.RESOURCE_DOWN, {STOP}, "a stopped module does nothing until it is started"),
     _unmoved(Trigger.RESOURCE_UP, {STOP}, "a stopped module does nothing until it is started"),
     _unmoved(Trigger.RESOURCE_UP, {ALONE, PRIM, SECOND}, "nothing waits for it"),
-    _unmoved(Trigger.TIME, {STOP, ALONE}, "nothing waits for time, save the limits of steps"),
+    _unmoved(
+        Trigger.MARK_OFFERED, {STOP, WAIT, ALONE, PRIM}, "only a secondary in step has what was promised before it"
+    ),
+    _unmoved(Trigger.MARK_CONFIRMED, {STOP, WAIT, ALONE, SECOND}, "only a primary in step has offered one"),
+    _unmoved(Trigger.TIME, {STOP}, "nothing waits for time, save the limits of steps"),
 )
 
 

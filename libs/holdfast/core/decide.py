@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from holdfast.core import authority, guards, handlers, host_names, rules, witness
+from holdfast.core import authority, guards, handlers, host_names, rules, syncmark, witness
 from holdfast.core.authority import Relation
 from holdfast.core.settings import together
 from holdfast.core.state import ENDING, Data, State
@@ -226,6 +226,11 @@ def wake_at_mono_ns(state: State) -> int | None:
         instants.append(state.swap_requested_at_mono_ns + guards.SWAP_REQUEST_LIMIT_MS * NS_PER_MS)
     if state.role is Role.WAIT and state.blocked_until_mono_ns:
         instants.append(state.blocked_until_mono_ns)
-    due = (handlers.due_mono_ns(state), rules.due_mono_ns(state), witness.due_mono_ns(state))
+    due = (
+        handlers.due_mono_ns(state),
+        rules.due_mono_ns(state),
+        witness.due_mono_ns(state),
+        syncmark.due_mono_ns(state),
+    )
     instants += [at for at in due if at is not None]
     return min(instants, default=None)

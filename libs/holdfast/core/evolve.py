@@ -51,7 +51,7 @@ def reconfigured(state: State, settings: ModuleSettings) -> State:
 
 def evolve(state: State, envelope: Envelope[object]) -> State:
     """Fold one event. Durable before visible: when `authority` changed, the shell writes it before it sends orders."""
-    state = replace(state, now_mono_ns=envelope.at_mono_ns, refusal=None)
+    state = replace(state, now_mono_ns=envelope.at_mono_ns, now_wall_ns=envelope.at_wall_ns, refusal=None)
     before = (state.role, state.row)
     state = witness.asked(rules.timed(settled(rules.looked(folded(state, envelope)))))
     if (state.role, state.row) != before:
@@ -137,6 +137,8 @@ def _apply(state: State, row: Row) -> State:
     # A rule's label stays with every row that follows from its action, until what it asked for is under way.
     reason = f"{row.reason} [{after.asked_by}]" if after.asked_by else row.reason
     asked_by = after.asked_by if after.wish is not Wish.NONE else ""
+    if not row.is_told:
+        return replace(after, role=to, steps=steps, step_since_mono_ns=since)
     return replace(
         after,
         role=to,
@@ -155,11 +157,14 @@ def _opened(state: State, incarnation: int) -> State:
         return state
     if record.role is Role.SECOND and record.in_step_session != NO_SESSION and not _acknowledges_on_disk(state):
         record = authority.renounced(record, Copy.OUTDATED)
+    if record.role is Role.SECOND and not _acknowledges_on_disk(state):
+        record = replace(record, synced_ms=0)
     return State(
         settings=state.settings,
         authority=replace(record, incarnation=incarnation),
         switches=state.switches,
         now_mono_ns=state.now_mono_ns,
+        now_wall_ns=state.now_wall_ns,
         reason="the node has started",
     )
 

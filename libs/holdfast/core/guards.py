@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.core import authority, rules, witness
+from holdfast.core import authority, rules, syncmark, witness
 from holdfast.core.authority import Relation, Verdict
 from holdfast.core.settings import DEFAULT_PRIMARY_LAST
 from holdfast.core.state import ENDING, STOPPING, Data, Forced, State, Wish
@@ -92,6 +92,24 @@ def start_verdict(state: State) -> Verdict:
 
 def starts_with_peer_gone(state: State) -> bool:
     return may_enter(state) and not state.claiming and state.peer.is_lost and start_verdict(state).yes
+
+
+def starts_recently_synchronised(state: State) -> bool:
+    """The other node is gone and may have newer data, which the operator accepts to lose within syncdelta."""
+    if not may_enter(state) or state.claiming or state.forced is not Forced.NOT or not state.peer.is_lost:
+        return False
+    if not syncmark.is_recent(state) or start_verdict(state):
+        return False
+    settings = state.settings
+    return authority.may_start_alone(
+        state.authority,
+        state.peer,
+        node=settings.node,
+        peer_node=settings.peer,
+        replicated=state.is_replicated,
+        witness=witness.permit(state),
+        recent=True,
+    ).yes
 
 
 def begins_claim(state: State) -> bool:

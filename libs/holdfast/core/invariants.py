@@ -37,6 +37,10 @@ def broken_by(state: State) -> tuple[str, ...]:
         found.append(f"wants addresses as {state.role}")
     if record.copy is Copy.RESYNCING and record.in_step_session != NO_SESSION:
         found.append("counts itself in step while resyncing")
+    if record.synced_ms > record.offered_ms:
+        found.append("counts on a younger sync mark than it allows the other node")
+    if record.copy is Copy.RESYNCING and record.synced_ms:
+        found.append("has a sync mark for a copy that is being overwritten")
     if state.status is Status.READY and state.groups != GROUPS[state.role]:
         found.append(f"is {state.role} Ready with the script groups {sorted(state.groups)}")
     if not state.reason or not explain.sentence(state):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from holdfast.core import witness
+from holdfast.core import syncmark, witness
 from holdfast.core.condition import DOWN, UNKNOWN, UP, Values
 from holdfast.core.peer import PRIMARY_ROLES, Presence
 from holdfast.core.rule import RuleSettings
@@ -13,6 +13,8 @@ from holdfast.core.state import State
 from holdfast.events.state import Announcement, Copy
 
 STATE_PRIMARY, RFS_UPTODATE, RFS_DEGRADED = "state.primary", "rfs.uptodate", "rfs.degraded"
+RFS_SYNCED = "rfs.synced"
+"""Up while the last synchronisation is younger than syncdelta."""
 SPLITBRAIN_UPTODATE = "splitbrain.uptodate"
 """Down while this node may not act because the witness refuses, or is not reached."""
 ANNOUNCED = frozenset({STATE_PRIMARY, RFS_UPTODATE, RFS_DEGRADED})
@@ -42,6 +44,8 @@ def local_values(state: State) -> dict[str, str]:
     values[STATE_PRIMARY] = _word(state.role in PRIMARY_ROLES)
     values[RFS_UPTODATE] = _word(copy is Copy.UP_TO_DATE)
     values[RFS_DEGRADED] = _word(failed)
+    if state.settings.sync_delta_ms:
+        values[RFS_SYNCED] = _word(syncmark.is_recent(state))
     if state.settings.witness is not None:
         values[SPLITBRAIN_UPTODATE] = _word(not witness.refuses(state))
     return values

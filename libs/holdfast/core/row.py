@@ -20,6 +20,7 @@ class Phase(StrEnum):
     WITNESS = "the witness refuses"
     HANDOVER = "swap"
     MEETING = "meeting again"
+    MARK = "the sync mark"
     STOP = "stopping"
     RESOURCE = "resources and restart"
 
@@ -56,6 +57,8 @@ class Trigger(StrEnum):
     WITNESS_REFUSES = "the witness refuses or is not reached"
     RESOURCE_DOWN = "a resource goes down"
     RESOURCE_UP = "a resource comes up"
+    MARK_OFFERED = "the primary offers a sync mark"
+    MARK_CONFIRMED = "the secondary has recorded the sync mark"
     TIME = "time passes"
 
 
@@ -73,7 +76,8 @@ class When(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """One transition. trigger: what most often makes the guard true; also: what else may. next: the state that scripts
-    are told as next (`to` unless said). action: their third argument (the wish's word when empty)."""
+    are told as next (`to` unless said). action: their third argument (the wish's word when empty). is_told: False for
+    bookkeeping, after which a module is still where it is for the reason that it was there before."""
 
     name: str
     phase: Phase
@@ -88,6 +92,7 @@ class Row:
     next: Role | None = None
     action: str = ""
     steps: tuple[Step, ...] = ()
+    is_told: bool = True
 
 
 def also(*triggers: Trigger) -> frozenset[Trigger]:

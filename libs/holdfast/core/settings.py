@@ -144,6 +144,8 @@ class ModuleSettings:
     broken replication link may take to come back before the primary asks the secondary to renounce; a fraction of
     heartbeat_timeout_ms. runs_scripts: False without a `user` tag, then every script counts as done.
     script_timeout_ms: of all scripts but graceful and forced stop scripts.
+    sync_delta_ms: how old a copy may be that goes on though the other node may have newer data (`syncdelta`), 0: never.
+    sync_mark_ms: how often a mark is made for that. clocks_apart_ms: how far the nodes' clocks may be apart.
     """
 
     module: ModuleId
@@ -175,4 +177,7 @@ class ModuleSettings:
     script_log_bytes_max: int = 1 << 20
     script_environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     renounce_grace_ms: int = 300
+    sync_delta_ms: int = 0
+    sync_mark_ms: int = 10_000
+    clocks_apart_ms: int = 90_000
     signature: str = ""

@@ -237,6 +237,7 @@ class State:
     reboots: int = 0
     """Automatic stopstarts of this incarnation that are to reboot the node."""
     now_mono_ns: int = 0
+    now_wall_ns: int = 0
     row: str = ""
     reason: str = "never started"
     because: str = ""

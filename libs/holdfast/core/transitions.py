@@ -8,6 +8,7 @@ facts, never actions that must not be repeated.
 from __future__ import annotations
 
 from holdfast.core import changes, guards
+from holdfast.core.mark_rows import MARK
 from holdfast.core.row import Phase, Row, Trigger, When, also, script, twice, wait_for
 from holdfast.core.state import StepKind
 from holdfast.events.state import Role
@@ -83,6 +84,21 @@ STARTING: tuple[Row, ...] = (
         steps=START_PRIMARY,
         also=also(Trigger.WITNESS_GRANTS),
         reason="the other node is not there, and it cannot have newer data or an operator said prim",
+    ),
+    Row(
+        name="start alone, recently synchronised",
+        phase=Phase.START,
+        roles=frozenset({WAIT}),
+        trigger=Trigger.PEER_LOST,
+        guard=guards.starts_recently_synchronised,
+        when=When.IDLE,
+        change=changes.begins_alone_recently_synchronised,
+        to=ALONE,
+        action="start",
+        steps=START_PRIMARY,
+        also=also(Trigger.WITNESS_GRANTS),
+        reason="the other node is not there and may have newer data, but the last synchronisation is younger than "
+        "syncdelta (rfs_forceuptodate)",
     ),
     Row(
         name="claim primary",
@@ -650,6 +666,7 @@ ROWS: tuple[Row, ...] = (
     *ISOLATED,
     *HANDOVER,
     *RESTARTING,
+    *MARK,
 )
 """In the order in which they are tried: leaving comes before entering, losing before winning."""
 

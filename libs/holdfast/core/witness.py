@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from holdfast.core import authority
+from holdfast.core import authority, syncmark
 from holdfast.core.authority import NO_WITNESS, Verdict
 from holdfast.core.judging import NS_PER_MS
 from holdfast.core.state import Forced, State, Wish
@@ -29,14 +29,23 @@ def verdict(state: State, witness: Verdict) -> Verdict:
     settings, record, peer = state.settings, state.authority, state.peer
     if state.role is Role.SECOND:
         return authority.may_promote(record, peer, failover=state.switches.failover, witness=witness)
-    rule = authority.may_go_alone if state.role is Role.PRIM else authority.may_start_alone
-    return rule(
+    if state.role is Role.PRIM:
+        return authority.may_go_alone(
+            record,
+            peer,
+            node=settings.node,
+            peer_node=settings.peer,
+            replicated=state.is_replicated,
+            witness=witness,
+        )
+    return authority.may_start_alone(
         record,
         peer,
         node=settings.node,
         peer_node=settings.peer,
         replicated=state.is_replicated,
         witness=witness,
+        recent=syncmark.is_recent(state),
     )
 
 

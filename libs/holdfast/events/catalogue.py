@@ -31,7 +31,7 @@ class Entry:
 
 
 EVENTS: tuple[Entry, ...] = (
-    Entry(name="peer.reported", payload=membership.PeerReported, heard_by=MACHINE),
+    Entry(name="peer.reported", payload=membership.PeerReported, version=2, heard_by=MACHINE),
     Entry(name="peer.found", payload=membership.PeerFound, heard_by=MACHINE),
     Entry(name="peer.suspected", payload=membership.PeerSuspected, recorded=False, heard_by=(PEOPLE,)),
     Entry(name="peer.lost", payload=membership.PeerLost, heard_by=MACHINE),
@@ -70,7 +70,7 @@ CHECKERS = (
 )
 
 ORDERS: tuple[Entry, ...] = (
-    Entry(name="announce.state", payload=module.AnnounceState, recorded=False, obeyed_by=("heartbeat",)),
+    Entry(name="announce.state", payload=module.AnnounceState, version=2, recorded=False, obeyed_by=("heartbeat",)),
     Entry(name="hold.addresses", payload=module.HoldAddresses, recorded=False, obeyed_by=("vip",)),
     Entry(name="replicate.directories", payload=replication.ReplicateDirectories, recorded=False, obeyed_by=("rfs",)),
     Entry(name="verify.replicas", payload=replication.VerifyReplicas, recorded=False, obeyed_by=("rfs",)),

@@ -48,6 +48,8 @@ class Announcement:
     handover_session: the old primary has stopped, drained and durably given the primary role away in this session.
     durable_role: the role in this node's authority record: what it last was where data is concerned.
     request: "" | "swap" (a secondary's operator asks the primary to swap) | "primary" (claims to start as primary).
+    sync_mark_ms: the instant (Unix time in ms) before which everything promised is in both copies: what
+    a primary in step offers, what a secondary has recorded; otherwise until when either may act by it, 0 for never.
     resources: those that the peer's rules need. trace: traceparent of the transition under way.
     """
 
@@ -68,6 +70,7 @@ class Announcement:
     renounced_session: Session = NO_SESSION
     handover_session: Session = NO_SESSION
     request: str = ""
+    sync_mark_ms: int = 0
     degraded: bool = False
     configuration: str = ""
     resources: dict[str, str] = field(default_factory=dict)

@@ -42,8 +42,18 @@ def _run_script_2(body: Body) -> Body:
     return {**body, "host_name": "", "has_host_name": False}
 
 
+def _with_announcement_2(body: Body) -> Body:
+    """Version 2 carries a sync mark; an announcement of version 1 has none."""
+    said = body["announcement"]
+    if not isinstance(said, dict):
+        raise TypeError("the announcement is not an object")
+    return {**body, "announcement": {**said, "sync_mark_ms": 0}}
+
+
 STEPS: dict[tuple[str, int], Step] = {
+    ("announce.state", 1): _with_announcement_2,
     ("loop.counted", 1): _loop_counted_2,
+    ("peer.reported", 1): _with_announcement_2,
     ("resource.reported", 1): _resource_reported_2,
     ("run.script", 1): _run_script_2,
     ("watch.resources", 1): _watch_resources_2,

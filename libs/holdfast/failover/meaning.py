@@ -127,7 +127,7 @@ class Meaning:
         operand, state = self.operand(str(resource), self._offset(resource)), self.state(str(word), self._offset(word))
         if operand is None or state is None:
             return None
-        if operand.resource_class in OBSERVED_CLASSES:
+        if operand.resource_class in OBSERVED_CLASSES and self._origin is not Origin.TABLE:
             reason = "is observed by Holdfast itself, and what a node knows of its data is not for rules to declare"
             accepted = f"a class of your own, such as custom.{operand.ident}"
         elif operand.is_wild or operand.side is Side.REMOTE:

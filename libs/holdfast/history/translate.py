@@ -82,6 +82,7 @@ def module_settings(applied: ConfigurationApplied, *, module: ModuleId, node: No
         rules=_rules(config),
         renounce_grace_ms=config.heart.timeout_ms * GRACE_OF_TIMEOUT_PERCENT // 100,
         signature=applied.signature,
+        sync_delta_ms=config.replication.sync_delta_s * 1000 if config.replication is not None else 0,
         handlers=_handlers(config),
         targeted_restarts=tuple(
             TargetedRestart(resource=f"proc.{watch.name}", services=", ".join(watch.restart_services))

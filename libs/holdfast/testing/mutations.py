@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from holdfast.core import authority, guards
+from holdfast.core import authority, guards, syncmark
 from holdfast.core.authority import AuthorityRecord, Verdict
 from holdfast.core.peer import Peer
 from holdfast.core.state import State
 from holdfast.core.transitions import ROWS
 from holdfast.events.replication import ReplicationMode
-from holdfast.events.state import Copy
-from holdfast.ids import NO_SESSION
+from holdfast.events.state import Announcement, Copy
+from holdfast.ids import NO_SESSION, NodeId
 from holdfast.testing.replica import Replica
 
 Change = tuple[object, str, Callable[..., Any]]
@@ -105,6 +105,44 @@ def _epoch_not_raised() -> tuple[Change, ...]:
     return ((authority, "alone", alone),)
 
 
+def _mark_counted_unheard() -> tuple[Change, ...]:
+    """A primary counts a sync mark as its own without hearing that the secondary had not taken over by then."""
+
+    def is_confirmed(state: State) -> bool:
+        return state.authority.offered_ms != state.authority.synced_ms
+
+    return ((_row("sync mark confirmed"), "guard", is_confirmed),)
+
+
+def _open_mark_ignored() -> tuple[Change, ...]:
+    """A node that was alone starts alone again although the other one may have begun by its mark meanwhile."""
+    rule = authority.may_start_alone
+
+    def may_start_alone(record: AuthorityRecord, peer: Peer, **rest: Any) -> Verdict:
+        return rule(replace(record, offered_ms=0) if peer.is_lost else record, peer, **rest)
+
+    return ((authority, "may_start_alone", may_start_alone),)
+
+
+def _short_time_alone_wins() -> tuple[Change, ...]:
+    """Of two copies that diverged, the one that was alone only for a moment may win over the one that went on."""
+    rule = authority.who_wins
+
+    def who_wins(node: NodeId, record: AuthorityRecord, peer: NodeId, said: Announcement) -> Verdict:
+        return rule(node, replace(record, offered_ms=0), peer, replace(said, sync_mark_ms=0))
+
+    return ((authority, "who_wins", who_wins),)
+
+
+def _mark_never_too_old() -> tuple[Change, ...]:
+    """A node begins alone by its mark however old that is."""
+
+    def is_recent(state: State) -> bool:
+        return state.authority.synced_ms > 0
+
+    return ((syncmark, "is_recent", is_recent),)
+
+
 def _row(name: str) -> object:
     return next(row for row in ROWS if row.name == name)
 
@@ -116,12 +154,19 @@ MUTATIONS: dict[str, Callable[[], tuple[Change, ...]]] = {
     "in-step starter goes alone": _in_step_starter_goes_alone,
     "epoch not raised": _epoch_not_raised,
 }
+SYNC_MUTATIONS: dict[str, Callable[[], tuple[Change, ...]]] = {
+    "sync mark counted unheard": _mark_counted_unheard,
+    "open sync mark ignored": _open_mark_ignored,
+    "short time alone wins": _short_time_alone_wins,
+    "sync mark never too old": _mark_never_too_old,
+}
+"""Mistakes that only a module with `syncdelta` can show."""
 
 
 @contextmanager
 def mutated(name: str) -> Iterator[None]:
     """The named mistake is in force inside the block."""
-    changes = MUTATIONS[name]()
+    changes = (MUTATIONS | SYNC_MUTATIONS)[name]()
     before = [(target, attribute, getattr(target, attribute)) for target, attribute, _ in changes]
     try:
         for target, attribute, changed in changes:

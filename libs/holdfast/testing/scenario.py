@@ -100,6 +100,8 @@ class Stage:
                 machine.shell.feed(SettingChanged(setting=setting, value=value == "on", who="operator"))
             case ["defaultprim", value]:
                 machine.change_settings(defaultprim=value)
+            case ["syncdelta", span]:
+                machine.change_settings(sync_delta_ms=_span_ns(span) // NS_PER_MS)
             case ["identity", identity, action]:
                 machine.shell.feed(CommandRequested(action=Action(action), identity=identity, who=identity))
             case ["copies", "slowly"]:

@@ -19,6 +19,8 @@ from holdfast.testing.scheduler import NS_PER_MS, Scheduler
 HANDLING_NS = NS_PER_MS // 5
 RECORDING_NS_MIN = NS_PER_MS
 RECORDING_NS_MAX = 8 * NS_PER_MS
+WALL_NS = 1_800_000_000_000_000_000
+"""Unix time at which every simulation begins; clocks agree but for what a simulation does to them."""
 RESTART_NS = 60 * NS_PER_MS
 JOURNAL_REPLAYED_MAX = 2_000
 """Events replayed when the service was killed; a longer journal is resumed from its state instead."""
@@ -172,7 +174,7 @@ class Shell:
             module=self.settings.module,
             node=self.settings.node,
             source="simulation",
-            at_wall_ns=now + self.wall_offset_ns,
+            at_wall_ns=WALL_NS + self._scheduler.now_ns + self.wall_offset_ns,
             at_mono_ns=now,
             hybrid=_HYBRID,
             cause="",

@@ -30,6 +30,7 @@ CALM_S = 3
 REPLICATED_RATE = 0.85
 PRIM_RATE = 0.05
 PROVOKE_RATE = 0.04
+TURNS_RATE = 0.12
 GAP_MS_MAX = 4_000
 
 
@@ -43,6 +44,8 @@ class Outcome:
     promises: int
     excused: int
     events: int
+    gambles: int = 0
+    gambled: int = 0
 
 
 def simulate(
@@ -52,14 +55,18 @@ def simulate(
     judge_factory: JudgeFactory = TimeoutJudge,
     split: bool = True,
     witness: WitnessKind | None = None,
+    sync_delta_ms: int = 0,
 ) -> Outcome:
     """Run one seed: a cluster is set up, `steps` faults or commands happen, everything heals, the end is judged.
 
     Without `split` one network always passes and no operator forces a role: then nothing promised may ever be missing.
     With a lease witness no operator forces a role either, and nothing promised may ever be missing whatever is cut.
+    With `sync_delta_ms` what is missing may only be what was promised within that time of the last synchronisation by
+    which a node began alone; wall clocks do not jump then, for that is what `syncdelta` depends on.
     Raises ViolationError on a broken invariant.
     """
-    world = World(seed, judge_factory, variant=replace(variant_of(seed), witness=witness))
+    variant = replace(variant_of(seed), witness=witness, sync_delta_ms=sync_delta_ms)
+    world = World(seed, judge_factory, variant=variant)
     world.may_split = split
     world.may_force = split and witness is not WitnessKind.LEASE
     _set_up(world)
@@ -68,6 +75,8 @@ def simulate(
         _happen(world)
         if witness is not None:
             _happen_to_witness(world)
+        if sync_delta_ms and world.random.random() < TURNS_RATE:
+            world.random.choice((_act_in_turns, _act_in_turns, _die_after_standstill))(world)
         world.run_for(
             millis(world.random.choice((5, 50, 300, 1200, GAP_MS_MAX)) * world.random.randrange(20, 100) // 100)
         )
@@ -79,6 +88,8 @@ def simulate(
         promises=len(world.promises),
         excused=len(world.was_excused),
         events=world.scheduler.done,
+        gambles=len(world.gambles),
+        gambled=len(world.was_gambled),
     )
 
 
@@ -174,6 +185,8 @@ def _operate(world: World, index: int) -> None:
 
 
 def _jump_clock(world: World, index: int) -> None:
+    if world.variant.sync_delta_ms:
+        return
     world.tell(f"{NODES[index]}: the wall clock jumps by an hour")
     world.machines[index].shell.wall_offset_ns += world.random.choice((-1, 1)) * 3600 * NS_PER_S
 
@@ -232,6 +245,38 @@ WITNESS_DEEDS = (
     *("comes", "comes", "comes", "heal", "heal", "heal"),
     *("goes", "cut", "late", "checker", "split", "split"),
 )
+
+
+def _act_in_turns(world: World) -> None:
+    """Both lose power; then one after the other comes back for a while and loses it again, without meeting."""
+    random, delta_ms = world.random, world.variant.sync_delta_ms
+    index = random.randrange(2)
+    _crash(world, 1 - index)
+    world.run_for(millis(random.randrange(1, delta_ms)))
+    _crash(world, index)
+    for _ in range(random.randrange(1, 4)):
+        index = 1 - index
+        world.run_for(millis(random.randrange(1, delta_ms // 4)))
+        _power_on(world, index)
+        world.run_for(millis(random.randrange(delta_ms // 3, 2 * delta_ms)))
+        _crash(world, index)
+    for each in random.sample((0, 1), 2):
+        _power_on(world, each)
+        world.run_for(millis(random.randrange(1, 1000)))
+
+
+def _die_after_standstill(world: World) -> None:
+    """A node stands still until the other one has taken over, loses power as it goes on, and comes back alone."""
+    random, delta_ms = world.random, world.variant.sync_delta_ms
+    index = random.randrange(2)
+    world.tell(f"{NODES[index]}: everything stands still, then power is lost")
+    span_ms = random.randrange(delta_ms // 2, 2 * delta_ms)
+    world.machines[index].stall(millis(span_ms))
+    world.run_for(millis(span_ms) + random.randrange(millis(20)))
+    _crash(world, index)
+    _crash(world, 1 - index)
+    _power_on(world, index)
+    world.run_for(millis(random.randrange(1200, 3000)))
 
 
 def _provoke(world: World, index: int) -> None:
@@ -307,6 +352,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=STEPS_DEFAULT, help="faults and commands per run")
     parser.add_argument("--no-split", action="store_true", help="one network always passes, no role is forced")
     parser.add_argument("--witness", choices=[str(kind) for kind in WitnessKind], help="with a witness of this kind")
+    parser.add_argument("--sync-delta-ms", type=int, default=0, help="syncdelta of the module")
     parser.add_argument("--judge", choices=sorted(JUDGES), default="shipped", help="the failure detector")
     parser.add_argument("--json", action="store_true", help="the summary as one JSON object")
     return parser
@@ -324,11 +370,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for seed in range(first, first + given.count):
         try:
             outcomes.append(
-                simulate(seed, steps=given.steps, judge_factory=judge, split=not given.no_split, witness=witness)
+                simulate(
+                    seed,
+                    steps=given.steps,
+                    judge_factory=judge,
+                    split=not given.no_split,
+                    witness=witness,
+                    sync_delta_ms=given.sync_delta_ms,
+                )
             )
         except (ViolationError, InvariantError) as violation:
             split = " --no-split" if given.no_split else ""
             split += f" --witness {witness}" if witness is not None else ""
+            split += f" --sync-delta-ms {given.sync_delta_ms}" if given.sync_delta_ms else ""
             write(f"{violation}\nreplay: --seed {seed} --steps {given.steps} --judge {given.judge}{split}\n")
             return 1
     summary = _summary(outcomes, first, given.steps, time.perf_counter() - began)
@@ -346,6 +400,8 @@ def _summary(outcomes: Sequence[Outcome], first: int, steps: int, took_s: float)
         "changes": sum(outcome.changes for outcome in outcomes),
         "promises": sum(outcome.promises for outcome in outcomes),
         "excused": sum(outcome.excused for outcome in outcomes),
+        "gambles": sum(outcome.gambles for outcome in outcomes),
+        "gambled": sum(outcome.gambled for outcome in outcomes),
         "times_real_time": round(virtual_s / took_s),
     }
 

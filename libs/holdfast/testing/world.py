@@ -22,14 +22,21 @@ from holdfast.testing.machine import Machine
 from holdfast.testing.network import Network
 from holdfast.testing.replica import Replica
 from holdfast.testing.scheduler import NS_PER_MS, NS_PER_S, Scheduler
+from holdfast.testing.shell import WALL_NS
 from holdfast.testing.witness import Witness
 
 NODES = (NodeId("node1"), NodeId("node2"))
 LANS = ("lan1", "lan2")
 TRACE_MAX = 400
 """Lines of the story kept for a failure's report."""
+SYNC_MARK_MS = 800
+CLOCKS_APART_MS = 500
 APART_NS = 6 * NS_PER_S
 """How long after a full cut two primaries may still be winding up: detection on both sides plus a loser's stop."""
+
+
+RECENTLY_SYNCHRONISED = "start alone, recently synchronised"
+"""The row of the transition table by which a node acts although it may lack data."""
 
 
 class ViolationError(AssertionError):
@@ -38,10 +45,20 @@ class ViolationError(AssertionError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Promise:
-    """A write that an application was told is durable: by which node, in which of its generations."""
+    """A write that an application was told is durable: by which node, in which of its generations, and when."""
 
     node: int
     generation: Generation
+    at_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gamble:
+    """A node that may have lacked data began to act alone by `syncdelta`: only what was promised between these instants
+    may be missing ever after. The end is when the other node, had it acted alone too, would have known itself safe."""
+
+    from_ns: int
+    to_ns: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +68,7 @@ class Variant:
     replicated: bool = True
     defaultprim: str = "alone"
     witness: WitnessKind | None = None
+    sync_delta_ms: int = 0
 
     @property
     def is_arbitrated(self) -> bool:
@@ -75,6 +93,9 @@ def settings_of(index: int, variant: Variant | None = None) -> ModuleSettings:
         addresses=(VirtualAddress(address="10.0.0.100"),),
         rules=_rules(),
         witness=_witness(variant.witness),
+        sync_delta_ms=variant.sync_delta_ms,
+        sync_mark_ms=SYNC_MARK_MS,
+        clocks_apart_ms=CLOCKS_APART_MS,
         heartbeat_links=tuple(
             HeartbeatLink(
                 ident=name, lan=name, local_address=lan[0], peer_address=lan[1], pulse_ms=100, timeout_ms=1000
@@ -119,6 +140,8 @@ class World:
         self.excused: set[Generation] = set()
         """Generations begun while the nodes could not hear each other, or by an operator's word."""
         self.was_excused: set[int] = set()
+        self.gambles: list[Gamble] = []
+        self.was_gambled: set[int] = set()
         self.may_split = True
         self.may_force = True
         self.was_forced = False
@@ -190,9 +213,10 @@ class World:
         generation = self.machines[node].shell.record.generation
         if self.holder_of.setdefault(generation, node) != node:
             self.fail(f"{NODES[node]} acknowledges in {generation}, which is the other node's")
-        self.promises[write] = Promise(node=node, generation=generation)
+        self.promises[write] = Promise(node=node, generation=generation, at_ns=self.scheduler.now_ns)
         other = self.machines[1 - node]
-        if other.replica.may_promise and self.machines[node].replica.may_promise and not self._may_be_apart():
+        both = other.replica.may_promise and self.machines[node].replica.may_promise
+        if both and not self._may_be_apart() and not self._gambled_on_a_standstill():
             self.fail("both nodes acknowledge writes alone though they can hear each other")
 
     def equalised(self, primary: Replica, secondary: Replica, expected: frozenset[int]) -> None:
@@ -208,6 +232,9 @@ class World:
         lost = [write for write in self.promises.keys() - content if write not in self.was_excused]
         for write in sorted(lost):
             promise = self.promises[write]
+            if any(gamble.from_ns <= promise.at_ns <= gamble.to_ns for gamble in self.gambles):
+                self.was_gambled.add(write)
+                continue
             if promise.generation not in self.excused:
                 self.fail(
                     f"write {write}, promised by {NODES[promise.node]} in {promise.generation}, is lost on "
@@ -232,11 +259,21 @@ class World:
         for what in broken_by(after):
             self.fail(f"{after.settings.node} {what}")
         self._check_lease()
+        if after.row == RECENTLY_SYNCHRONISED != before.row:
+            self._gambled(index, before)
         if after.authority is not before.authority:
             self.tell(f"{after.settings.node}: record {_record(after)}")
             for what in broken_by_pair(*(machine.shell.state for machine in self.machines)):
                 self.fail(what)
             self._generation_begun(index, before, after)
+
+    def _gambled(self, index: int, before: State) -> None:
+        """`syncdelta` was made use of: nothing older than it says may be lost, now or later."""
+        from_ns = before.authority.synced_ms * NS_PER_MS - WALL_NS
+        lasts_ns = self.machines[index].settings.sync_delta_ms * NS_PER_MS
+        if not 0 <= self.scheduler.now_ns - from_ns <= lasts_ns + NS_PER_S:
+            self.fail(f"{NODES[index]} begins alone by a mark that is too old")
+        self.gambles.append(Gamble(from_ns=from_ns, to_ns=from_ns + lasts_ns + CLOCKS_APART_MS * NS_PER_MS + NS_PER_S))
 
     def _check_lease(self) -> None:
         """With a lease witness at most one node is ALONE, whatever is cut, until an operator forces a role."""
@@ -264,6 +301,11 @@ class World:
 
     def _may_be_apart(self) -> bool:
         return self.network.was_apart_within(APART_NS)
+
+    def _gambled_on_a_standstill(self) -> bool:
+        """With `syncdelta` a node that stands still counts as dead while it acts alone: the other one may begin."""
+        since = self.scheduler.now_ns - APART_NS
+        return bool(self.gambles) and any(machine.stalled_until_ns > max(since, 0) for machine in self.machines)
 
     def _may_run_twice(self) -> bool:
         """Only a full cut, a node that stood still, or forcestop (which does not wait) may have that effect."""

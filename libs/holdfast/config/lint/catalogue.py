@@ -11,6 +11,7 @@ from holdfast.config.lint import (
     heartbeat_networks,
     idle_scripts,
     loop_protection,
+    lost_data,
     other_modules,
     runtime_files,
     timeouts,
@@ -32,6 +33,7 @@ CHECKS: Mapping[str, Callable[[Subject], Iterable[Doubt]]] = MappingProxyType(
         "loop-protection": loop_protection.doubts,
         "acknowledgement": acknowledgement.doubts,
         "unknown-units": unknown_units.doubts,
+        "lost-data": lost_data.doubts,
     }
 )
 """The name stands in brackets in each warning."""

@@ -165,19 +165,20 @@ _IMPLEMENTED = (
         without_effect="no `_rfs_*` script is called; use the script transition, or start_second and stop_second.",
         meaning="Call the module's `_rfs_*` scripts.",
     ),
-)
-
-_LATER = (
     Attribute(
         name="syncdelta",
         kind=Kind.DURATION,
         unit=Unit.m,
         model_default="0m",
         default="0m",
-        same_as_absent=("0", "0m", "1", "1m"),
-        status=Status.LATER,
-        meaning="Above 1m: a stale node may become primary if its last sync is younger than this.",
+        meaning=(
+            "Above 1m: a node that starts and finds the other one lost becomes primary though that one may have newer "
+            "data, if its last synchronisation is younger than this. What was promised since may then be missing."
+        ),
     ),
+)
+
+_LATER = (
     Attribute(
         name="syncat",
         kind=Kind.TEXT,

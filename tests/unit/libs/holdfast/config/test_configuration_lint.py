@@ -113,10 +113,12 @@ DOUBTFUL = [
     ("idle-scripts", Subject(config=module(), scripts=frozenset({"start_both"}))),
     ("loop-protection", Subject(config=module(errd(""), service='loop_interval="0"'), scripts=SCRIPTS)),
     ("loop-protection", Subject(config=module(errd(""), service='maxloop="0"'), scripts=SCRIPTS)),
+    ("lost-data", Subject(config=module(rfs(DATA, "", 'syncdelta="5"')), scripts=SCRIPTS)),
     ("acknowledgement", Subject(config=module(rfs(DATA, "", 'async="second"')), scripts=SCRIPTS)),
 ]
 
 HARMLESS = [
+    Subject(config=module(rfs(DATA, "", 'syncdelta="60s"')), scripts=SCRIPTS),
     Subject(config=module(witness('lease="10.0.0.254:4805"')), scripts=SCRIPTS, cluster=CLUSTER),
     Subject(config=module(), scripts=SCRIPTS, cluster=CLUSTER),
     Subject(config=module(user="")),

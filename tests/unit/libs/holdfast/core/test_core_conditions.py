@@ -112,7 +112,12 @@ def test_shipped_rules_are_readable_and_have_the_published_labels() -> None:
         "disk_full",
         "rfs_syncat_wait",
     ]
-    assert [rule.label for rule in table_rules()] == ["notuptodate_server", "degraded_server", "splitbrain_failure"]
+    assert [rule.label for rule in table_rules()] == [
+        "notuptodate_server",
+        "degraded_server",
+        "rfs_forceuptodate",
+        "splitbrain_failure",
+    ]
 
 
 def test_without_a_handle_time_an_action_is_ripe_at_once() -> None:

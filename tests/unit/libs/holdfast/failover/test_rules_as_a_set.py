@@ -45,7 +45,7 @@ def test_disabled_rules_are_left_out() -> None:
 def test_without_the_default_rules_the_tables_stay() -> None:
     written, _ = read("a: if (tcp.web == down) then stop();")
     chosen = _set(written, extends=False)
-    table = ["notuptodate_server", "degraded_server", "splitbrain_failure"]
+    table = ["notuptodate_server", "degraded_server", "rfs_forceuptodate", "splitbrain_failure"]
     assert [rule.label for rule in chosen if not rule.inactive] == ["a", *table]
 
 
