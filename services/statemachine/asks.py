@@ -150,7 +150,13 @@ def _fixed(settings: ModuleSettings) -> Mapping[str, object]:
     """
     link = settings.replication
     replication = None if link is None else replace(link, peer_address="")
-    return {"peer": settings.peer, "replication": replication, "addresses": settings.addresses}
+    return {
+        "peer": settings.peer,
+        "replication": replication,
+        "addresses": settings.addresses,
+        # Each node counts on the other's acting by the same one.
+        "syncdelta": settings.sync_delta_ms,
+    }
 
 
 async def _remove(machine: StateMachine, request: Request) -> Json:
