@@ -40,13 +40,15 @@ def places(value: object, at: str = "") -> Iterator[str]:
         yield f"{at}: {type(value).__name__}"
 
 
-def said(value: object) -> object:
-    """The value without members that say nothing: empty texts, lists and mappings, zeros, what is absent."""
-    if isinstance(value, dict):
-        return {name: said(each) for name, each in value.items() if each}
-    if isinstance(value, list):
-        return [said(each) for each in value]
-    return value
+def dropped(before: object, after: object, at: str = "") -> list[str]:
+    """What the first value says and the second does not; a member that is empty, zero or absent says nothing."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            each for name, value in before.items() if value for each in dropped(value, after.get(name), f"{at}/{name}")
+        ]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        return [each for one, other in zip(before, after, strict=True) for each in dropped(one, other, f"{at}[]")]
+    return [] if before == after else [f"{at}: {before!r} has become {after!r}"]
 
 
 def simulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
@@ -70,7 +72,7 @@ def test_saved_state_of_every_version_is_read_and_nothing_of_it_is_dropped(line:
     before = json.loads(line)
     after = json.loads(dump_snapshot(load_snapshot(line)))
     if before["version"] == VERSION:
-        assert said(after) == said(before), "a new version of saved states is needed, with a step to it"
+        assert not dropped(before, after), "a new version of saved states is needed, with a step to it"
 
 
 @pytest.mark.slow
