@@ -21,6 +21,9 @@ from holdfast.service.context import Context
 
 ASK_S_MAX = 5.0
 """A state machine that was just killed is back within about a second."""
+APPLY_S_MAX = 60.0
+"""For a configuration: its host names are looked up, and a journal is made, on a disk that may be busy. A state machine
+that is not there answers `no responders` at once all the same."""
 VERIFY_S_MAX = 24 * 3600.0
 STATE_MACHINE = "statemachine"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from holdfast.core import witness
 from holdfast.core.peer import Presence
 from holdfast.core.state import State
 from holdfast.events import codec
@@ -68,6 +69,8 @@ def waiting_for(state: State) -> str:
         return str(state.steps[0].kind)
     if state.blocked_by:
         return state.blocked_by
+    if state.question and state.role is not Role.WAIT:
+        return f"the word of the witness: {witness.permit(state).reason}"
     if state.role is Role.WAIT and state.undecided_resource:
         return f"the first verdict on resource {state.undecided_resource}"
     if state.role is Role.SECOND:

@@ -184,6 +184,8 @@ def _waiting_for(state: State) -> str:
         return "what was received is applied"
     if state.claiming:
         return "the peer sees the claim"
+    if state.question:
+        return "the witness answers"
     return ""
 
 

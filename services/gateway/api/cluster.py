@@ -12,6 +12,7 @@ from holdfast.events.state import Role
 from pydantic import BaseModel, Field
 
 from services.gateway.api.modules import updated
+from services.gateway.asking import APPLY_S_MAX
 from services.gateway.files.cluster import (
     ClusterInfo,
     apply_cluster,
@@ -85,7 +86,7 @@ def is_running(state: dict[str, Any]) -> bool:
 async def _taken(gateway: Gateway, module: str) -> str:
     """Have a module take the cluster's configuration; why it did not, in words."""
     try:
-        await gateway.machine.ask("apply", {"module": module, "update": True})
+        await gateway.machine.ask("apply", {"module": module, "update": True}, timeout_s=APPLY_S_MAX)
     except UnavailableError:
         raise
     except RefusedError as error:

@@ -16,6 +16,7 @@ from holdfast.errors import HoldfastError, NotFoundError, RefusedError, Unavaila
 from holdfast.events.state import Role, Status
 
 from services.gateway.api.state import state_of
+from services.gateway.asking import APPLY_S_MAX
 from services.gateway.files import applying, modules
 from services.gateway.files.applying import Applied, Checked
 from services.gateway.files.information import ConfigurationInfo, configuration_info
@@ -141,7 +142,7 @@ async def update_module(gateway: GatewayHere, module: Module) -> Updated:
     state = await state_of(gateway, module)
     if (state.role, state.status) != (Role.ALONE, Status.READY):
         raise RefusedError(f"the module is {state.role} {state.status}", hint="update is possible in ALONE Ready")
-    await gateway.machine.ask("apply", {"module": module, "update": True})
+    await gateway.machine.ask("apply", {"module": module, "update": True}, timeout_s=APPLY_S_MAX)
     ran = await updated(gateway, module)
     return Updated(module=module, scripts=() if ran is None else (ran,))
 
@@ -155,7 +156,7 @@ async def remove_configuration(gateway: GatewayHere, module: Module) -> Removed:
     ran = await to_thread.run_sync(lambda: applying.undo_configuration(settings, module))
     gone = applying.take_away(settings, module)
     try:
-        await gateway.machine.ask("remove", {"module": module})
+        await gateway.machine.ask("remove", {"module": module}, timeout_s=APPLY_S_MAX)
     except NotFoundError:
         # The state machine does not run this module: there is nothing more to end.
         applying.throw_away(gone)
@@ -203,7 +204,7 @@ async def _ask_to_apply(gateway: Gateway, module: str, change: applying.Change) 
     """
     change.switch()
     try:
-        await gateway.machine.ask("apply", {"module": module})
+        await gateway.machine.ask("apply", {"module": module}, timeout_s=APPLY_S_MAX)
     except UnavailableError:
         raise
     except HoldfastError:

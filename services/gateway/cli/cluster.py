@@ -11,7 +11,7 @@ from holdfast.errors import NotFoundError
 from holdfast.settings import load_settings
 
 from services.gateway.cli.client import Json, call, node_is_running
-from services.gateway.cli.options import JsonOption, show, table
+from services.gateway.cli.options import SCRIPTS_S_MAX, JsonOption, show, table
 
 FILE_BYTES_MAX = 1 << 20
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -34,7 +34,7 @@ def config(
     text, key_text = _read(file), _read(key) if key else None
     if node_is_running():
         body = {"xml": text.decode(errors="replace"), "key": key_text.decode() if key_text else "", "node": node}
-        info = call("POST", "cluster", body)
+        info = call("POST", "cluster", body, timeout_s=SCRIPTS_S_MAX)
     else:
         from services.gateway.files.cluster import apply_cluster
 

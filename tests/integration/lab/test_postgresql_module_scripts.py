@@ -110,9 +110,10 @@ def test_file_of_a_dead_primary_does_not_prevent_the_takeover(node: Node) -> Non
     file = node.root / DATA.lstrip("/") / "postmaster.pid"
     lines = file.read_text().splitlines()
     script(node, "stop_prim", "force")
-    other = node.popen([*AS_POSTGRES, "sleep", "1000"])
+    other = node.popen([*AS_POSTGRES, "sh", "-c", "echo $$; exec sleep 1000"])
     try:
-        number = node.run(["pgrep", "-u", "postgres", "-x", "sleep"]).stdout.strip()
+        assert other.stdout is not None
+        number = other.stdout.readline().strip()
         file.write_text("\n".join([number, *lines[1:]]) + "\n")
         assert script(node, "start_prim", "SECOND", "ALONE", "start").returncode == 0
     finally:

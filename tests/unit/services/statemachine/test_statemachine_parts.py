@@ -10,12 +10,13 @@ from holdfast.core.authority import AuthorityRecord
 from holdfast.core.decide import decide
 from holdfast.core.evolve import initial
 from holdfast.core.loop import LoopCounter
-from holdfast.core.settings import ModuleSettings
+from holdfast.core.settings import ModuleSettings, WitnessSettings
 from holdfast.core.state import Switches
 from holdfast.errors import ConfigError, StorageError
 from holdfast.events.catalogue import CHECKERS
-from holdfast.events.module import ConfigurationApplied
+from holdfast.events.module import ConfigurationApplied, WitnessKind, WitnessReported
 from holdfast.events.replication import ReplicationMode, ReplicationReported, ResyncProgress
+from holdfast.events.state import Role
 from holdfast.history.translate import module_settings
 from holdfast.ids import Epoch, ModuleId, NodeId
 
@@ -98,6 +99,17 @@ def test_the_read_model_says_what_a_module_is_and_waits_for() -> None:
     assert (model["role"], model["status"], model["copy"]) == ("STOP", "NotReady", "unknown")
     assert model["configuration"] == {"signature": "abc", "edited": True, "same_as_peer": True}
     assert waiting_for(state) == ""
+
+
+def test_a_secondary_that_asks_the_witness_waits_for_its_word() -> None:
+    third = WitnessSettings(ident="third", kind=WitnessKind.PING, targets=("10.0.0.254",))
+    asks = replace(settings(), witness=third)
+    state = replace(initial(asks, AuthorityRecord()), role=Role.SECOND)
+    assert waiting_for(state) == "resynchronisation"
+    state = replace(state, question="1.1")
+    assert waiting_for(state) == "the word of the witness: the witness has not answered yet"
+    refused = WitnessReported(ident="third", reachable=True, question="1.1", granted=False, why="it hears the peer")
+    assert waiting_for(replace(state, witness=refused)) == "the word of the witness: it hears the peer"
 
 
 def test_resources_follow_from_the_state() -> None:
