@@ -14,7 +14,13 @@ from holdfast.support.wording import words
 from holdfast.testing.samples import sample
 
 CATALOGUE = {name: value for name, value in vars(sentences).items() if isinstance(value, Sentence)}
-NOT_TOLD = {module.TimerFired, module.ServiceStarted, module.SpanEnded, module.WitnessReported}
+NOT_TOLD = {
+    module.TimerFired,
+    module.ServiceStarted,
+    module.SpanEnded,
+    module.WitnessReported,
+    replication.ResyncEstimated,
+}
 JAPANESE = re.compile("[぀-ヿ一-鿿]")
 
 
