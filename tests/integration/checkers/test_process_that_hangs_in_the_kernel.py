@@ -59,6 +59,8 @@ def hanging(tmp_path: Path) -> Iterator[str]:
                 assert process.stdin is not None
                 assert process.stdout.readline() == b"open\n"
                 served.send_signal(signal.SIGSTOP)
+                # Until all of its threads stand still one of them may still answer.
+                os.waitid(os.P_PID, served.pid, os.WSTOPPED | os.WNOWAIT)
                 process.stdin.write(b"go\n")
                 process.stdin.flush()
                 # The kernel puts the new program's (still empty) argument list in place before it closes the file.

@@ -59,6 +59,12 @@ def file_system(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
             served.kill()
 
 
+def stop(served: subprocess.Popen[bytes]) -> None:
+    """Return when all of its threads stand still; until then one of them may still answer."""
+    served.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, served.pid, os.WSTOPPED | os.WNOWAIT)
+
+
 @pytest.mark.parametrize("script", [CLOSES, EXECUTES], ids=["closing a file", "executing a program"])
 def test_script_that_the_kernel_holds_is_given_up(
     script: str, tmp_path: Path, file_system: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
@@ -88,7 +94,7 @@ def test_script_that_the_kernel_holds_is_given_up(
     spare.start(run, lock)
     os.close(lock)
     assert opened.read_text().strip() == "open"
-    file_system.send_signal(signal.SIGSTOP)
+    stop(file_system)
     gate.write_text("go\n")
     poller = select.poll()
     poller.register(spare.channel, select.POLLIN)
